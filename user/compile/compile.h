@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Policy to tables: classes, tries, pairs, cells. Pure: no libbpf, no privilege, no kernel. */
+#ifndef WEIR_COMPILE_COMPILE_H
+#define WEIR_COMPILE_COMPILE_H
+
+#include "base/diag.h"
+#include "policy/model.h"
+#include "weir/tables.h"
+
+/** struct environment - what the policy refers to but does not say; environment_read() takes it from this host. */
+struct environment {
+	struct env_interface {
+		char name[16];
+		__u32 ifindex;
+		struct prefix *address; /* as configured: full-length prefixes */
+		size_t nr_addresses;
+	} * interface;
+	size_t nr_interfaces;
+	bool forwarding4, forwarding6;
+	__u32 tick_ns; /* length of a jiffy, 0: not known (limits then use ktime) */
+};
+
+/** environment_read() - interfaces, addresses and sysctls of the current network namespace; needs no privilege. */
+int environment_read(struct environment *ret, struct diag *diag);
+void environment_free(struct environment *env);
+
+/**
+ * struct tables - contents of one slot, ready to be written. X(weir_node, struct weir_node, …) becomes
+ * `struct weir_node *weir_node; size_t nr_weir_node`.
+ *
+ * Rules in weir_verd, weir_rule.counter and weir_limit.{counter,buckets,overflow} are numbered from 0 in this
+ * policy's own order (verdict.rule: WEIR_RULE_FIRST + index of the rule in weir_rule, or a built-in); the loader maps
+ * them to the counters and regions in use (kernel/). weir_limit.mask + 1 is the number of buckets wanted.
+ * weir_rule holds allow and deny rules in file order, then limits in file order (limit i is entry nr_rules_only + i).
+ */
+struct tables {
+#define TABLES_MEMBER(name, type, entries) \
+	type *name;                        \
+	size_t nr_##name;
+	WEIR_SLOT_MAPS(TABLES_MEMBER)
+#undef TABLES_MEMBER
+	size_t nr_rules_only;
+	/* zone of each interface of the environment, by its index there; 0 where no `on:` names it */
+	__u16 *zone;
+	struct budget {
+		size_t addresses; /* prefixes in the trie */
+		size_t classes, pairs, cells;
+		size_t
+		    bytes; /* kernel memory of both slots' tables, limits and counters for this policy */
+	} budget;
+};
+
+#define COMPILE_MAX_BYTES (1ULL << 30) /* of kernel memory; more is refused with the numbers */
+
+/**
+ * tables_build() - compile.
+ * Returns 0 and *@ret, to be released by tables_free(); -E2BIG: over the budget, @diag has the numbers; -EINVAL: the
+ * policy asks for what cannot be kept (more than four limits on one packet, …), @diag says where; -ENOMEM.
+ */
+int tables_build(const struct policy *policy, const struct environment *env, struct tables **ret,
+		 struct diag *diag);
+void tables_free(struct tables *tables);
+
+/** struct question - a packet that opens: who, whom, what. Ports and types in host order. */
+struct question {
+	struct weir_addr source, destination;
+	enum weir_kind source_kind, destination_kind;
+	__u8 proto;
+	__u16 port; /* destination port, ICMP type; 0 for others */
+	__u16 zone;
+};
+
+/** struct answer - @rule: index in weir_rule, or -1 when the default decided. */
+struct answer {
+	bool allow;
+	bool ingress_allow, egress_allow; /* by direction, where the two ends differ */
+	int rule;
+	struct weir_verdict verdict;
+};
+
+/**
+ * tables_eval() - what the kernel would say, through the same lookups (bpf/classify.h compiled for the host).
+ * Self and workload ends are judged at their homes; two WEIR_OTHER ends are transit.
+ */
+int tables_eval(const struct tables *tables, const struct question *question, struct answer *ret);
+
+/** struct test_result - one entry of the policy's `tests:`; @text says what was expected and found when !passed. */
+struct test_result {
+	const struct test_case *test;
+	bool passed;
+	char text[256];
+};
+
+/**
+ * tests_run() - run the policy's own tests through the compiled tables. *@ret has policy->nr_tests entries.
+ * Returns the number that failed, or -errno. A verdict that depends on an unsaid home is a failure that names both.
+ */
+int tests_run(const struct policy *policy, const struct tables *tables,
+	      const struct environment *env, struct test_result **ret);
+
+#endif
