@@ -173,8 +173,9 @@ struct ring; /* one perf buffer per CPU over weir_events */
 /**
  * kernel_ring_open() - become the reader: takes the reader lock of the pin directory (-EBUSY: another has it), books
  * what the predecessor did not deliver, opens one buffer a CPU with a watermark of a quarter.
- * @each: called for every record by kernel_ring_poll(); a negative return stops the poll and is returned, and the
- *        record counts as not delivered.
+ * @each: called for every record by kernel_ring_poll(), records of one CPU in order. 0: the sink has it, delivered is
+ *        advanced. -EAGAIN: stops the poll (which returns -EAGAIN); the record stays and the next poll offers it again
+ *        first. Any other negative value: the record is given up and booked as lost_reader, and the poll goes on.
  */
 int kernel_ring_open(struct kernel *kernel, size_t bytes_per_cpu,
 		     int (*each)(void *arg, const struct weir_event *event), void *arg,
