@@ -128,8 +128,14 @@ WEIR_FUNC __u32 classify_verdict(__u32 slot, __u32 src, __u32 dst, __u32 service
 			return WEIR_NONE;
 		row = dense->value[i & 1];
 	} else {
+		if (src < config->nr_classes)
+			row = to->row[WEIR_SELF];
+		else if (src < 2 * config->nr_classes)
+			row = to->row[WEIR_WORKLOAD];
+		else
+			row = to->row[WEIR_OTHER];
 		i = weir_exact_hash(from->src, to->dst, config->seed) & config->pair_mask;
-		row = classify_exact(WEIR_TABLE(weir_pairx, slot, i), from->src, to->dst, to->row);
+		row = classify_exact(WEIR_TABLE(weir_pairx, slot, i), from->src, to->dst, row);
 	}
 
 	width = config->nr_service_classes;
