@@ -140,6 +140,22 @@ int command_unknown(const char *name);
 /** command_print_help() - a command's usage, explanation and options, to stdout. */
 void command_print_help(const struct command *command);
 
+/**
+ * json_put() - obj[key] = value, which is released; the others make the value. NULL text is null; bytes that are not
+ * UTF-8 become "?". Every key that weir prints is written as a literal in one of these calls: tests compare them with
+ * the manual page.
+ */
+void json_put(json_t *object, const char *key, json_t *value);
+void json_put_text(json_t *object, const char *key, const char *text);
+void json_put_int(json_t *object, const char *key, __u64 number);
+void json_put_bool(json_t *object, const char *key, bool value);
+json_t *json_text(const char *text);
+
+/** json_put_position() - "file", "line", "column" in @object, null where not known. */
+void json_put_position(json_t *object, const struct position *at);
+/** json_warnings() - the warnings in @diag as a list of texts. */
+json_t *json_warnings(const struct diag *diag);
+
 /** duration_parse() - "500ms", "60s", "10m", "2h", "90d" to ns. Returns 0; -EINVAL; -ERANGE beyond 100 years. */
 int duration_parse(const char *text, __u64 *ret_ns);
 

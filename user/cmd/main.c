@@ -157,10 +157,9 @@ int main(int argc, char **argv)
 		command = command_find(name);
 		if (!command)
 			return command_unknown(name);
-		/* argv[0] is what the command is called; options on both sides of it stay. */
-		memmove(&argv[1], &argv[0], (size_t)at * sizeof(*argv));
+		/* The name moves to the front; options on both sides of it stay. */
+		memmove(&argv[at], &argv[at + 1], (size_t)(argc - at) * sizeof(*argv));
 		argv[0] = (char *)name;
-		memmove(&argv[1], &argv[2], (size_t)(argc - 1) * sizeof(*argv));
 		argc--;
 	}
 	if (options_parse(global_options, command ? command->options : NULL, &argc, argv, &why))
