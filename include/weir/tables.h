@@ -77,14 +77,17 @@ struct weir_leaf {
 /**
  * struct weir_class - what an address of this class is in the rules; entry kind * config.nr_classes + class.
  * @src, @dst: its equivalence class as a source and as a destination; the pair is looked up by (src, dst)
- * @row:       row of pairs (any src, this dst) that the exact table does not list
+ * @row:       row of pairs (any src of that kind, this dst) that the exact table does not list: by kind, so that a
+ *             rule from `self` need not be listed once for every destination that other rules tell apart
  */
 struct weir_class {
 	__u32 src;
 	__u32 dst;
-	__u32 row;
 	__u32 flags;
+	__u32 row[WEIR_NR_KINDS];
+	__u32 pad[2];
 };
+_Static_assert(sizeof(struct weir_class) == 32, "two classes a cache line");
 #define WEIR_CLASS_BLOCKED	 0x1 /* in the policy's block list */
 #define WEIR_CLASS_NEVER_BLOCK	 0x2 /* exempt from run-time and automatic blocks */
 #define WEIR_CLASS_INGRESS_ALLOW 0x4 /* default of packets to it */
@@ -113,7 +116,8 @@ struct weir_service {
 
 /*
  * Two-dimensional tables, each dense or exact as config says (the other map then has one entry):
- *   weir_pair_S (src, dst) -> row; dense index src * nr_dst + dst; not listed: class.row of the destination
+ *   weir_pair_S (src, dst) -> row; dense index src * nr_dst + dst; not listed: class.row of the destination, for the
+ *               kind of the source
  *   weir_cell_S (row, service) -> verdict index; service = zone * nr_service_classes + service class;
  *               dense index row * (nr_zones * nr_service_classes) + service;
  *               not listed: the value of (row, WEIR_NONE), which every row of an exact table lists
@@ -325,6 +329,8 @@ struct weir_config {
  * @seed:       random per boot, for tables that outsiders fill
  * @fake_ns:    the clock of programs loaded for tests with weir_fake_clock; never read otherwise
  * @block_full: automatic blocks that found no place
+ * @tick:       length of a jiffy in 1/16 ns, set by the loader; 0: limits must not use the tick
+ * @jiffies0:   jiffies64 when CLOCK_MONOTONIC was 0, measured by the program weir_clock
  */
 struct weir_control {
 	__u64 word;
@@ -333,7 +339,8 @@ struct weir_control {
 	__u64 seed;
 	__u64 fake_ns;
 	__u64 block_full;
-	__u64 pad[2];
+	__u64 tick;
+	__u64 jiffies0;
 };
 
 /* weir_iface: key ifindex. */
