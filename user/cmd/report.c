@@ -103,6 +103,15 @@ json_t *tests_json(const struct loaded *loaded)
 	return object;
 }
 
+json_t *trial_json(__u64 deadline_real_ns, __u32 previous)
+{
+	json_t *trial = json_object();
+
+	json_put(trial, "deadline", json_time(deadline_real_ns));
+	json_put(trial, "previous", previous ? json_integer(previous) : json_null());
+	return trial;
+}
+
 void json_put_count(json_t *object, const struct weir_count *count)
 {
 	json_t *passed = json_object(), *dropped = json_object();

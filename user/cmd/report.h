@@ -21,6 +21,8 @@ json_t *tests_json(const struct loaded *loaded); /* {"passed", "failed", "failur
 json_t *json_sha256(const __u8 sha256[32]);
 json_t *json_time(__u64 realtime_ns); /* RFC 3339 in UTC; 0 is null */
 
+json_t *trial_json(__u64 deadline_real_ns, __u32 previous); /* {"deadline", "previous"} */
+
 /** json_put_count() - "passed" and "dropped", each {"packets", "bytes"}. */
 void json_put_count(json_t *object, const struct weir_count *count);
 

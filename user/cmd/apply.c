@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* weir apply FILE... */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cmd/confirmed.h"
+#include "cmd/load.h"
+#include "cmd/report.h"
+#include "cmd/term.h"
+
+static __u64 opt_confirm_ns;
+static bool opt_no_tests, opt_verbose;
+
+static const struct cmd_option options[] = {
+    {"confirm", 0, "TIME", OPTION_DURATION, &opt_confirm_ns,
+     "trial: fall back after TIME unless `weir confirm` comes"},
+    {"no-tests", 0, NULL, OPTION_FLAG, &opt_no_tests, "apply even if the policy's own tests fail"},
+    {"verbose", 'v', NULL, OPTION_FLAG, &opt_verbose, "say each step"},
+    {},
+};
+
+static void print_step(void *arg, const char *step)
+{
+	fprintf(stderr, "  %s\n", step);
+}
+
+static int load(const struct cmd_context *ctx, char **files, size_t n, struct loaded *loaded,
+		struct diag *diag)
+{
+	char holds[256];
+	int err;
+
+	err = loaded_read((const char *const *)files, n, loaded, diag);
+	if (err) {
+		holds_text(ctx->pin_dir, "policy not applied", holds, sizeof(holds));
+		return loaded_rejected(err) ? cmd_reject(ctx, err, diag, holds)
+					    : cmd_fail(ctx, err, diag, holds);
+	}
+	if (!loaded->failed)
+		return EXIT_DONE;
+	print_failures(loaded);
+	if (opt_no_tests) {
+		cmd_warn("%zu of the policy's tests failed; applied all the same", loaded->failed);
+		return EXIT_DONE;
+	}
+	holds_text(ctx->pin_dir, "policy not applied", holds, sizeof(holds));
+	diag_fail(diag, -EINVAL, NULL, "%zu of the policy's %zu tests failed", loaded->failed,
+		  loaded->policy->nr_tests);
+	return cmd_reject(ctx, -EINVAL, diag, holds);
+}
+
+/* What the kernel does is what counts: a copy on disk that cannot be written is a warning. */
+static void note(int err, struct diag *diag, const char *what)
+{
+	char text[2048];
+
+	if (err)
+		cmd_warn("%s: %s", what,
+			 diag->error[0] ? diag_text(diag, text, sizeof(text)) : strerror(-err));
+	diag_reset(diag);
+}
+
+static int apply(const struct cmd_context *ctx, struct kernel *kernel, const struct loaded *loaded,
+		 struct apply_result *result, struct diag *diag)
+{
+	const struct apply_options how = {
+	    .confirm_ms = opt_confirm_ns / 1000000,
+	    .progress = opt_verbose ? print_step : NULL,
+	};
+	_cleanup_diag_ struct diag aside = {};
+	int err;
+
+	if (how.confirm_ms)
+		note(confirmed_begin_trial(ctx->pin_dir, loaded->policy, &aside), &aside,
+		     "the trial is not noted on disk");
+	err =
+	    kernel_apply(kernel, loaded->policy, loaded->tables, &loaded->env, &how, result, diag);
+	if (err && how.confirm_ms)
+		note(confirmed_cancel_trial(ctx->pin_dir, &aside), &aside,
+		     "the trial's copy on disk stays");
+	if (!err && !how.confirm_ms)
+		note(confirmed_save(ctx->pin_dir, loaded->policy, &aside), &aside,
+		     "after a reboot this policy will not be there");
+	return err;
+}
+
+static void print_result(const struct loaded *loaded, const struct apply_result *result,
+			 __u32 previous)
+{
+	__u64 deadline = now_ns(CLOCK_REALTIME) + opt_confirm_ns;
+	struct rule_counts counts = rule_counts(loaded->policy);
+	char a[TEXT_LEN], b[TEXT_LEN];
+
+	printf("generation %u %s: %zu rules, %zu limits on %u interfaces (%s)\n",
+	       result->generation, opt_confirm_ns ? "on trial" : "in force",
+	       counts.allow + counts.deny, loaded->policy->nr_limits, result->attached,
+	       text_span(result->total_ns, a));
+	if (loaded->policy->monitor)
+		printf("mode monitor: nothing is dropped, `weir status` counts what would be\n");
+	if (result->closed)
+		printf("%s%u workloads have no address yet and stay closed%s (`weir status`)\n",
+		       term_begin(CAREFUL), result->closed, term_end(CAREFUL));
+	if (!opt_confirm_ns)
+		return;
+	printf("%sfalls back in %s, at %s%s, ", term_begin(CAREFUL), text_span(opt_confirm_ns, a),
+	       text_clock(deadline, b), term_end(CAREFUL));
+	if (previous)
+		printf("to generation %u, ", previous);
+	printf("unless you run `weir confirm`\n");
+}
+
+static int result_json(const struct loaded *loaded, const struct apply_result *result,
+		       __u32 previous, const struct diag *diag)
+{
+	json_t *object = json_object(), *interfaces = json_object(), *took = json_object();
+
+	json_put_int(interfaces, "attached", result->attached);
+	json_put_int(interfaces, "closed", result->closed);
+	json_put_int(took, "compile", result->compile_ns);
+	json_put_int(took, "fill", result->fill_ns);
+	json_put_int(took, "total", result->total_ns);
+	json_put_int(object, "generation", result->generation);
+	json_put(object, "previous", previous ? json_integer(previous) : json_null());
+	json_put(object, "policy", policy_json(loaded->policy));
+	json_put(object, "rules", rule_counts_json(loaded->policy));
+	json_put_int(object, "limits", loaded->policy->nr_limits);
+	json_put(object, "interfaces", interfaces);
+	json_put(object, "trial",
+		 opt_confirm_ns ? trial_json(now_ns(CLOCK_REALTIME) + opt_confirm_ns, previous)
+				: json_null());
+	json_put_bool(object, "reloaded", result->reloaded);
+	json_put(object, "took_ns", took);
+	json_put(object, "tests", tests_json(loaded));
+	json_put(object, "warnings", json_warnings(diag));
+	return cmd_json(object, EXIT_DONE);
+}
+
+static __u32 running_generation(struct kernel *kernel)
+{
+	_cleanup_diag_ struct diag diag = {};
+	struct kernel_status status = {};
+	__u32 generation;
+
+	if (!kernel_loaded(kernel) || kernel_status(kernel, &status, &diag))
+		return 0;
+	generation = status.generation;
+	kernel_status_clear(&status);
+	return generation;
+}
+
+static int cmd_apply(struct cmd_context *ctx, int argc, char **argv)
+{
+	_cleanup_kernel_ struct kernel *kernel = NULL;
+	_cleanup_loaded_ struct loaded loaded = {};
+	_cleanup_diag_ struct diag diag = {};
+	struct apply_result result = {};
+	char holds[256];
+	__u64 begin = now_ns(CLOCK_MONOTONIC);
+	__u32 previous;
+	int err, status;
+
+	if (argc < 2)
+		return usage_error(&command_apply, "a policy file is missing");
+	if (opt_confirm_ns && opt_confirm_ns < 1000000000ULL)
+		return usage_error(&command_apply, "--confirm: less than a second is no trial");
+	status = load(ctx, argv + 1, (size_t)argc - 1, &loaded, &diag);
+	if (status)
+		return status;
+	err = kernel_open(ctx->pin_dir, true, &kernel, &diag);
+	if (err)
+		return cmd_fail(ctx, err, &diag, "policy not applied");
+	previous = running_generation(kernel);
+	err = apply(ctx, kernel, &loaded, &result, &diag);
+	if (err) {
+		kernel_close(TAKE_PTR(kernel));
+		holds_text(ctx->pin_dir, "policy not applied", holds, sizeof(holds));
+		return err == -EOPNOTSUPP ? cmd_reject(ctx, err, &diag, holds)
+					  : cmd_fail(ctx, err, &diag, holds);
+	}
+	result.total_ns = now_ns(CLOCK_MONOTONIC) - begin;
+	cmd_warnings(&diag);
+	if (ctx->json)
+		return result_json(&loaded, &result, previous, &diag);
+	print_result(&loaded, &result, previous);
+	return EXIT_DONE;
+}
+
+const struct command command_apply = {
+    .name = "apply",
+    .summary = "compile a policy, put it in force, whole or not at all",
+    .usage = "FILE... [--confirm TIME] [--no-tests] [-v]",
+    .help =
+	"Compiles the files into one policy, runs its own tests:, fills the idle tables in the\n"
+	"kernel, attaches to the interfaces that it names, and swaps. No packet is judged by a\n"
+	"mixture of old and new; limits, blocks and connections survive. Whatever goes wrong, the\n"
+	"policy in force stays in force. The rules stay in the kernel when weir ends.\n\n"
+	"  weir apply /etc/weir/policy.yaml\n"
+	"  weir apply --confirm 60s policy.yaml    from far away: the kernel itself falls back\n"
+	"                                          after 60 seconds unless `weir confirm` comes\n\n"
+	"Exit status: 0 in force; 3 rejected, or a test of the policy fails; 1 not possible here.",
+    .options = options,
+    .run = cmd_apply,
+};
