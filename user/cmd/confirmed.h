@@ -47,6 +47,9 @@ int confirmed_rollback(const char *pin_dir, struct diag *diag);
 /** confirmed_expire() - the trial's deadline has passed: its copy goes, its version is refused. 0 also without one. */
 int confirmed_expire(const char *pin_dir, struct diag *diag);
 
+/** confirmed_refuse() - the version @sha256 of the files must not be applied by itself, in this boot and the next. */
+int confirmed_refuse(const char *pin_dir, const __u8 *sha256, struct diag *diag);
+
 /** confirmed_forget() - remove the directory. */
 int confirmed_forget(const char *pin_dir, struct diag *diag);
 
