@@ -15,7 +15,8 @@
 #   ok|not_ok NAME [WHY]   skip NAME REASON   same NAME GOT WANTED   reach NAME ROLE SPEC=STATE…   finish
 #
 # Outside: 203.0.113.0/24 and 2001:db8:113::/64 (clients), 198.51.100.0/28 and 2001:db8:51::/64 (administrators);
-# the node is .1 and ::1 of each. Workloads: 10.42.0.0/16 and 2001:db8:42::/48, their router is 10.42.255.254 and fe80::1.
+# the node is .1 and ::1 of each. Workloads: 10.42.0.0/16 and 2001:db8:42::/48, their router is 10.42.255.254,
+# 2001:db8:42:ffff::254 and fe80::1.
 
 LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$LAB_DIR/../.." && pwd)
@@ -69,8 +70,9 @@ lab_clean() {
 	trap - EXIT
 	trap '' INT TERM HUP
 	for name in "${!LAB_PIDS[@]}"; do kill -TERM "${LAB_PIDS[$name]}" 2>/dev/null || true; done
+	until_true 2 lab_all_ended || true
 	if declare -F at_clean >/dev/null; then at_clean; fi
-	lab_remove_namespaces "${LAB_ROLES[*]/#/$LAB-}"
+	lab_remove_namespaces "${LAB_ROLES[*]/#/$LAB-}" 2>/dev/null
 	wait 2>/dev/null || true
 	if [ -n "${KEEP:-}" ]; then
 		echo "kept $TMP" >&2
@@ -78,6 +80,11 @@ lab_clean() {
 		rm -rf "$TMP"
 	fi
 	exit "$status"
+}
+
+lab_all_ended() {
+	local pid
+	for pid in "${LAB_PIDS[@]}"; do ! kill -0 "$pid" 2>/dev/null || return 1; done
 }
 
 lab_namespace() {
@@ -138,6 +145,7 @@ lab_workload() {
 	ip -n "$LAB-$role" addr add "$v6/128" dev eth0 nodad
 	ip -n "$LAB-node" link set "veth-$role" up
 	ip -n "$LAB-node" addr add 10.42.255.254/32 dev "veth-$role"
+	ip -n "$LAB-node" addr add 2001:db8:42:ffff::254/128 dev "veth-$role" nodad
 	ip -n "$LAB-node" addr add fe80::1/64 dev "veth-$role" nodad
 	ip -n "$LAB-node" route add "$v4/32" dev "veth-$role"
 	ip -n "$LAB-node" route add "$v6/128" dev "veth-$role"

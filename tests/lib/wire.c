@@ -18,8 +18,9 @@
  *       All at once; for each, in order, "SPEC open|refused|silent|error". open: an answer came back.
  *   wire chat    [--every MS] [--bind-port P] tcp:A:PORT | udp:A:PORT
  *       Opens once, sends a byte each MS, prints "ready" and then "NS" for every byte that comes back; "closed" at the end.
- *   wire knock   [--count N] [--every MS] [--wait MS] [--bind A] tcp:A:PORT
- *       N connections, one begun each MS (0: at once), given up after MS: "I NS open|silent|refused", NS since the first.
+ *   wire knock   [--count N] [--burst N] [--every MS] [--wait MS] [--bind A] tcp:A:PORT
+ *       N connections, the first --burst of them at once, the others one each MS, given up after MS:
+ *       "I NS open|silent|refused", NS since the first.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -980,14 +981,18 @@ static void knock_begin(struct probe *probe, const struct probe *target, const s
 			   sizeof(abort_at_close));
 }
 
+static uint64_t knock_due(uint64_t first, unsigned long i, unsigned long burst,
+			  unsigned long every_ms)
+{
+	return i < burst ? first : first + (i - burst + 1) * every_ms * 1000000ULL;
+}
+
 static int cmd_knock(int argc, char **argv)
 {
-	static const struct option options[] = {{"count", 1, 0, 'n'},
-						{"every", 1, 0, 'e'},
-						{"wait", 1, 0, 'w'},
-						{"bind", 1, 0, 'b'},
-						{0}};
-	unsigned long count = 1, every_ms = 0, wait_ms = 500, begun = 0, ended = 0;
+	static const struct option options[] = {{"count", 1, 0, 'n'}, {"every", 1, 0, 'e'},
+						{"wait", 1, 0, 'w'},  {"bind", 1, 0, 'b'},
+						{"burst", 1, 0, 'B'}, {0}};
+	unsigned long count = 1, burst = 1, every_ms = 0, wait_ms = 500, begun = 0, ended = 0;
 	uint64_t *start_ns, first;
 	struct probe target, *probe;
 	struct end bind_to = {0};
@@ -996,6 +1001,8 @@ static int cmd_knock(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'n')
 			count = number(optarg, 100000);
+		else if (option == 'B')
+			burst = number(optarg, 100000);
 		else if (option == 'e')
 			every_ms = number(optarg, 60000);
 		else if (option == 'w')
@@ -1017,11 +1024,11 @@ static int cmd_knock(int argc, char **argv)
 	while (ended < count && !stopped) {
 		uint64_t next;
 
-		while (begun < count && first + begun * every_ms * 1000000ULL <= now_ns()) {
+		while (begun < count && knock_due(first, begun, burst, every_ms) <= now_ns()) {
 			start_ns[begun] = now_ns();
 			knock_begin(&probe[begun++], &target, bind_to.family ? &bind_to : NULL);
 		}
-		next = begun < count ? first + begun * every_ms * 1000000ULL
+		next = begun < count ? knock_due(first, begun, burst, every_ms)
 				     : start_ns[ended] + wait_ms * 1000000ULL;
 		if (start_ns[ended] + wait_ms * 1000000ULL < next)
 			next = start_ns[ended] + wait_ms * 1000000ULL;
@@ -1035,7 +1042,7 @@ static int cmd_knock(int argc, char **argv)
 		}
 		/* All answered, the next not yet due. */
 		if (begun < count && begun == ended)
-			sleep_until(first + begun * every_ms * 1000000ULL);
+			sleep_until(knock_due(first, begun, burst, every_ms));
 	}
 	free(probe);
 	free(start_ns);
