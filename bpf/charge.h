@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Which limits a packet meets, by which key, and what a refusal leads to. The table itself is in limit.h. */
+#ifndef WEIR_CHARGE_H
+#define WEIR_CHARGE_H
+
+#include "limit.h"
+#include "visit.h"
+
+enum charge_mode {
+	CHARGE_LOOK = 0, /* would it conform? */
+	CHARGE_TAKE = 1,
+	CHARGE_UNDO = 2,
+};
+
+/* One address as a key of at most 64 bits. */
+static __always_inline __u64 key_narrow(const union address *a, __u8 family,
+					const struct weir_limit *limit)
+{
+	__u64 key;
+
+	if (family == 4)
+		return 0xff00000000000000ULL |
+		       (limit->key4 ? BE32(a->w[3]) & (0xffffffffu << ((32 - limit->key4) & 31))
+				    : 0);
+	if (!limit->key6)
+		return 1;
+	key = BE64(a->d[0]);
+	if (limit->key6 < 64)
+		key &= ~0ULL << ((64 - limit->key6) & 63);
+	return key ? key : 1;
+}
+
+/* The lower half of a key longer than 64 bits. */
+static __always_inline __u64 key_rest(const union address *a, __u8 family,
+				      const struct weir_limit *limit)
+{
+	if (family == 4 || limit->key6 <= 64)
+		return 0;
+	return BE64(a->d[1]) & (limit->key6 >= 128 ? ~0ULL : ~0ULL << ((128 - limit->key6) & 63));
+}
+
+static __always_inline void charge_key(const struct visit *v, const struct weir_limit *limit,
+				       __u64 seed, struct limit_charge *charge)
+{
+	const union address *a = limit->per == WEIR_PER_DESTINATION ? &v->pkt.dst : &v->pkt.src;
+
+	charge->key1 = 0;
+	if (limit->per == WEIR_PER_RULE) {
+		charge->key0 = 1;
+		return;
+	}
+	charge->key0 = key_narrow(a, v->pkt.family, limit);
+	if (limit->per != WEIR_PER_PAIR) {
+		charge->key1 = key_rest(a, v->pkt.family, limit);
+		return;
+	}
+	charge->key1 = key_narrow(&v->pkt.dst, v->pkt.family, limit);
+	if (limit->key6 > 64 && v->pkt.family == 6) {
+		/* Two keys of more than 64 bits do not fit: a seeded hash of each stands for it. */
+		charge->key0 =
+		    weir_mix(charge->key0 ^ weir_mix(key_rest(&v->pkt.src, 6, limit), seed), seed) |
+		    1;
+		charge->key1 =
+		    weir_mix(charge->key1 ^ weir_mix(key_rest(&v->pkt.dst, 6, limit), ~seed), seed);
+	}
+}
+
+static __always_inline void charge_cost(const struct visit *v, const struct weir_limit *limit,
+					int overflow, struct limit_charge *charge)
+{
+	__u64 cost;
+
+	if (limit->count == WEIR_COUNT_BYTES)
+		cost = gcra_cost(v->bytes, overflow ? limit->over_mantissa : limit->mantissa,
+				 overflow ? limit->over_shift : limit->shift);
+	else
+		cost = gcra_times(overflow ? limit->over_interval : limit->interval,
+				  limit->count == WEIR_COUNT_PACKETS ? v->segments : 1);
+	charge->cost = cost > GCRA_MAX_COST ? GCRA_MAX_COST : cost;
+	charge->tolerance = overflow ? limit->over_tolerance : limit->tolerance;
+}
+
+/* Is this key blocked by this limit? An entry past its time is removed on the way. */
+static __always_inline int autoblock_holds(struct weir_control *c,
+					   const struct weir_autoblk_key *key)
+{
+	struct weir_autoblk *block;
+
+	if (!c->autoblocks)
+		return 0;
+	block = bpf_map_lookup_elem(&weir_autoblk, key);
+	if (!block)
+		return 0;
+	if (block->expires_ns > now_boot_ns())
+		return 1;
+	bpf_map_delete_elem(&weir_autoblk, key);
+	return 0;
+}
+
+static __always_inline void autoblock_add(struct visit *v, struct weir_control *c,
+					  const struct weir_limit *limit,
+					  const struct weir_autoblk_key *key)
+{
+	struct weir_autoblk block = {.expires_ns =
+					 now_boot_ns() + (__u64)limit->block_s * 1000000000};
+	const struct weir_class *class = WEIR_TABLE(weir_class, v->slot, v->src);
+
+	if (class && class->flags & WEIR_CLASS_NEVER_BLOCK)
+		return;
+	__sync_fetch_and_add(&c->autoblocks,
+			     1); /* first: a block must not exist while the count says none does */
+	if (bpf_map_update_elem(&weir_autoblk, key, &block, BPF_ANY) == 0) {
+		v->notice = WEIR_BLOCK_ADDED;
+	} else {
+		__sync_fetch_and_add(&c->block_full, 1);
+		v->notice = WEIR_BLOCK_FULL;
+	}
+}
+
+static __always_inline int charge_table(const struct weir_limit *limit, struct limit_charge *charge,
+					__u64 seed, __u32 mode)
+{
+	__u32 index =
+	    limit->buckets +
+	    ((__u32)weir_mix(charge->key0 ^ weir_mix(charge->key1, seed), seed) & limit->mask);
+	__u32 wide = limit->flags & WEIR_LIMIT_WIDE;
+
+	if (mode == CHARGE_UNDO)
+		return limit_undo(charge, index, wide) ? LIMIT_PASS : LIMIT_FULL;
+	return wide ? limit_wide(charge, index) : limit_narrow(charge, index);
+}
+
+/* All sources of a /16 or /32 that hash alike share this entry. */
+static __always_inline __u32 charge_overflow_index(const struct visit *v,
+						   const struct weir_limit *limit, __u64 seed)
+{
+	const union address *a = limit->per == WEIR_PER_DESTINATION ? &v->pkt.dst : &v->pkt.src;
+	__u32 group = v->pkt.family == 4 ? BE32(a->w[3]) >> 16 : BE32(a->w[0]);
+
+	return limit->overflow + ((__u32)weir_mix(group, seed) & (WEIR_OVERFLOWS - 1));
+}
+
+/**
+ * charge_limit() - one packet against one limit.
+ * @index: in weir_limit of the visit's slot
+ * @mode:  enum charge_mode
+ *
+ * Returns enum weir_reason: WEIR_OK, WEIR_LIMIT, WEIR_LIMIT_OVERFLOW, WEIR_AUTO_BLOCKED.
+ */
+__noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
+{
+	struct weir_autoblk_key block = {};
+	struct limit_charge charge = {};
+	const struct weir_limit *limit;
+	struct weir_control *c = control();
+	__u32 counter;
+	int result, why = WEIR_OK;
+
+	if (!v || !c)
+		return WEIR_NO_POLICY;
+	limit = WEIR_TABLE(weir_limit, v->slot, index);
+	if (!limit)
+		return WEIR_NO_POLICY;
+	charge_key(v, limit, c->seed, &charge);
+	charge_cost(v, limit, 0, &charge);
+	charge.clock = limit->flags & WEIR_LIMIT_JIFFIES;
+	charge.check = mode == CHARGE_LOOK;
+	block.limit = limit->id;
+	block.key[0] = charge.key0;
+	block.key[1] = charge.key1;
+	counter = limit->counter;
+	if (mode != CHARGE_UNDO) {
+		charge.now = limit_now(charge.clock);
+		if (limit->flags & WEIR_LIMIT_BLOCK && autoblock_holds(c, &block))
+			why = WEIR_AUTO_BLOCKED;
+	}
+	if (why == WEIR_OK) {
+		result = charge_table(limit, &charge, c->seed, mode);
+		if (result == LIMIT_FULL) {
+			if (mode == CHARGE_TAKE)
+				v->notice = WEIR_OVERFLOW_USED;
+			charge_cost(v, limit, 1, &charge);
+			if (mode == CHARGE_UNDO)
+				return WEIR_OK; /* a shared entry owes nobody a unit back */
+			result = limit_overflow(&charge, charge_overflow_index(v, limit, c->seed));
+			if (result != LIMIT_PASS)
+				why = WEIR_LIMIT_OVERFLOW;
+		} else if (result == LIMIT_REFUSE) {
+			why = WEIR_LIMIT;
+			if (limit->flags & WEIR_LIMIT_BLOCK && !(limit->flags & WEIR_LIMIT_MONITOR))
+				autoblock_add(v, c, limit, &block);
+		}
+	}
+	if (mode == CHARGE_UNDO)
+		return WEIR_OK;
+	if (why != WEIR_OK) {
+		count(bpf_map_lookup_elem(&weir_limcnt, &counter), v, 0);
+		v->limit = counter;
+		if (limit->flags & WEIR_LIMIT_MONITOR) {
+			v->notice = why;
+			return WEIR_OK;
+		}
+	} else if (mode == CHARGE_TAKE) {
+		count(bpf_map_lookup_elem(&weir_limcnt, &counter), v, 1);
+	}
+	return why;
+}
+
+/* Does this limit count this packet here? Ends judged elsewhere too are charged there. */
+static __always_inline int charge_applies(const struct visit *v, const struct weir_limit *limit,
+					  __u8 direction)
+{
+	int egress = limit->flags & WEIR_LIMIT_EGRESS ? 1 : 0;
+
+	if (limit->count == WEIR_COUNT_CONNECTIONS &&
+	    !(v->pkt.flags & PKT_OPENS && v->pkt.proto == PROTO_TCP))
+		return 0;
+	if (direction == WEIR_DIR_INGRESS)
+		return !egress;
+	if (direction == WEIR_DIR_EGRESS)
+		return egress || v->dst_kind == WEIR_OTHER;
+	return 1;
+}
+
+/**
+ * charge_all() - the limits of a verdict, in file order: all are looked at before any is charged, and one that refuses
+ * leaves the others as they were.
+ * @verdict: index in weir_verd
+ */
+__noinline int charge_all(struct visit *v, __u32 verdict, __u32 direction)
+{
+	const struct weir_verdict *found;
+	const struct weir_limit *limit;
+	__u32 applies;
+	int why = WEIR_OK;
+
+	if (!v)
+		return WEIR_NO_POLICY;
+	found = WEIR_TABLE(weir_verd, v->slot, verdict);
+	if (!found)
+		return WEIR_NO_POLICY;
+	v->applies = 0;
+	for (int i = 0; i < WEIR_MAX_FRAG_LIMITS; i++) {
+		if (i >= found->nr_limits)
+			break;
+		limit = WEIR_TABLE(weir_limit, v->slot, found->limit[i]);
+		if (!limit)
+			return WEIR_NO_POLICY;
+		if (charge_applies(v, limit, direction))
+			v->applies |= 1u << i;
+	}
+	applies = *(volatile __u16 *)&v->applies;
+	if (applies & (applies - 1)) { /* more than one */
+		for (int i = 0; i < WEIR_MAX_FRAG_LIMITS && why == WEIR_OK; i++)
+			if (applies >> i & 1)
+				why = charge_limit(v, found->limit[i], CHARGE_LOOK);
+		if (why != WEIR_OK)
+			return why;
+	}
+	for (int i = 0; i < WEIR_MAX_FRAG_LIMITS; i++) {
+		if (!(applies >> i & 1))
+			continue;
+		why = charge_limit(v, found->limit[i], CHARGE_TAKE);
+		if (why == WEIR_OK)
+			continue;
+		/* Another CPU took the last unit meanwhile. */
+		for (int j = 0; j < WEIR_MAX_FRAG_LIMITS; j++)
+			if (j < i && applies >> j & 1)
+				charge_limit(v, found->limit[j], CHARGE_UNDO);
+		return why;
+	}
+	return WEIR_OK;
+}
+
+#endif

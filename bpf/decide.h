@@ -1,0 +1,916 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the policy says about a packet at one home: who opened, may they, do limits agree.
+ *
+ * The local end is the self or workload address whose home this is. Whoever opened is judged by policy; what follows
+ * is a reply or a continuation, judged by the policy in force for its opening direction.
+ */
+#ifndef WEIR_DECIDE_H
+#define WEIR_DECIDE_H
+
+#include "charge.h"
+#include "connection.h"
+#include "visit.h"
+
+/* What the rules and defaults say about one opening direction. */
+#define RULING_ALLOWED	     0x1
+#define RULING_NAMED	     0x2 /* by a rule that names protocol and port */
+#define RULING_FAILSAFE	     0x4
+#define RULING_DENIED	     0x8 /* by a deny rule */
+#define RULING_LOG	     0x10
+#define RULING_ERROR	     0x20 /* tables incomplete: drop */
+#define RULING_VERDICT_SHIFT 8	  /* above: index in weir_verd */
+
+#define NO_SERVICE WEIR_NONE
+
+/**
+ * ruling() - rules and default for one opening: @from opens @service of @to.
+ * @from, @to:   indices into weir_class
+ * @direction:   whose default decides when no rule does: INGRESS of @to, EGRESS of @from, FORWARD
+ *
+ * Returns RULING_* and the verdict's index.
+ */
+__noinline __u64 ruling(struct visit *v, __u32 from, __u32 to, __u32 service, __u32 direction)
+{
+	const struct weir_verdict *verdict;
+	const struct weir_class *class;
+	const struct weir_config *config;
+	__u64 result = 0;
+	__u32 index;
+
+	if (!v)
+		return RULING_ERROR;
+	index = classify_verdict(v->slot, from, to, service, v->zone);
+	verdict = WEIR_TABLE(weir_verd, v->slot, index);
+	if (!verdict)
+		return RULING_ERROR;
+	result = (__u64)index << RULING_VERDICT_SHIFT;
+	if (verdict->flags & WEIR_VERDICT_LOG)
+		result |= RULING_LOG;
+	switch (verdict->action) {
+	case WEIR_ACT_FAILSAFE:
+		return result | RULING_ALLOWED | RULING_NAMED | RULING_FAILSAFE;
+	case WEIR_ACT_ALLOW:
+		return result | RULING_ALLOWED |
+		       (verdict->flags & WEIR_VERDICT_NAMED ? RULING_NAMED : 0);
+	case WEIR_ACT_DENY:
+		return result | RULING_DENIED;
+	}
+	if (direction == WEIR_DIR_FORWARD) {
+		config = WEIR_TABLE(weir_cfg, v->slot, 0);
+		if (config && config->flags & WEIR_CFG_FORWARD_ALLOW)
+			result |= RULING_ALLOWED;
+		return result;
+	}
+	class = WEIR_TABLE(weir_class, v->slot, direction == WEIR_DIR_INGRESS ? to : from);
+	if (class && class->flags & (direction == WEIR_DIR_INGRESS ? WEIR_CLASS_INGRESS_ALLOW
+								   : WEIR_CLASS_EGRESS_ALLOW))
+		result |= RULING_ALLOWED;
+	return result;
+}
+
+/* The rule (or default) that a ruling came from, for counters and events. */
+static __always_inline void account(struct visit *v, __u64 r, __u8 direction)
+{
+	const struct weir_verdict *verdict =
+	    WEIR_TABLE(weir_verd, v->slot, r >> RULING_VERDICT_SHIFT);
+
+	if (!verdict)
+		return;
+	if (verdict->action != WEIR_ACT_DEFAULT)
+		v->rule = verdict->rule;
+	else
+		v->rule = direction == WEIR_DIR_INGRESS	 ? WEIR_RULE_DEFAULT_INGRESS
+			  : direction == WEIR_DIR_EGRESS ? WEIR_RULE_DEFAULT_EGRESS
+							 : WEIR_RULE_DEFAULT_FORWARD;
+}
+
+static __always_inline enum weir_reason refused(__u64 r)
+{
+	if (r & RULING_ERROR)
+		return WEIR_NO_POLICY;
+	return r & RULING_DENIED ? WEIR_DENY : WEIR_DEFAULT;
+}
+
+/* Passes as the opening direction's own: counted by its rule, charged by its limits. */
+static __always_inline enum weir_reason pass_opening(struct visit *v, __u64 r, __u8 direction)
+{
+	account(v, r, direction);
+	if (r & RULING_LOG)
+		v->log = 1;
+	if (r & RULING_FAILSAFE)
+		return WEIR_OK;
+	return charge_all(v, r >> RULING_VERDICT_SHIFT, direction);
+}
+
+/* Passes as an answer to what the other end opened: counted by that rule, not charged. */
+static __always_inline enum weir_reason pass_reply(struct visit *v, __u64 r, __u8 opened)
+{
+	account(v, r, opened);
+	v->reply = 1;
+	return WEIR_OK;
+}
+
+static __always_inline enum weir_reason drop_refused(struct visit *v, __u64 r, __u8 direction)
+{
+	account(v, r, direction);
+	return refused(r);
+}
+
+/* Service that the packet opens at its destination. */
+static __always_inline __u32 service_opened(const struct packet *pkt)
+{
+	if (pkt->flags & PKT_LATER)
+		return pkt->family == 4 ? WEIR_SVC_FRAG4 + pkt->proto : WEIR_SVC_FRAG6;
+	return classify_service(pkt->proto, pkt->port);
+}
+
+/* Service that its sender would be answering for, NO_SERVICE when it cannot be an answer. */
+static __always_inline __u32 service_answered(const struct packet *pkt)
+{
+	if (pkt->flags & PKT_LATER)
+		return pkt->family == 4 ? WEIR_SVC_FRAG4 + pkt->proto : WEIR_SVC_FRAG6;
+	if (pkt->flags & PKT_PORTS)
+		return classify_service(pkt->proto, BE16(pkt->sport));
+	if (pkt->proto == PROTO_ICMP)
+		return pkt->type == 0 ? WEIR_SVC_ICMP + 8 : NO_SERVICE;
+	if (pkt->proto == PROTO_ICMPV6)
+		return pkt->type == 129 ? WEIR_SVC_ICMPV6 + 128 : NO_SERVICE;
+	return WEIR_SVC_PROTO + pkt->proto;
+}
+
+/* Service by which the answer to this packet would come in, NO_SERVICE when there is none. */
+static __always_inline __u32 service_of_answer(const struct packet *pkt)
+{
+	if (pkt->flags & PKT_PORTS)
+		return classify_service(pkt->proto, BE16(pkt->sport));
+	if (pkt->proto == PROTO_ICMP)
+		return pkt->type == 8 ? WEIR_SVC_ICMP + 0 : NO_SERVICE;
+	if (pkt->proto == PROTO_ICMPV6)
+		return pkt->type == 128 ? WEIR_SVC_ICMPV6 + 129 : NO_SERVICE;
+	return WEIR_SVC_PROTO + pkt->proto;
+}
+
+/* Allowed by a rule that names the service: settles it without any look-up. */
+static __always_inline int by_name(__u64 r)
+{
+	return (r & (RULING_ALLOWED | RULING_NAMED)) == (RULING_ALLOWED | RULING_NAMED);
+}
+
+/* Ruling on what the packet would be an answer to; 0 when it can be none. */
+static __always_inline __u64 answered(struct visit *v, int egress)
+{
+	__u32 service = service_answered(&v->pkt);
+
+	if (service == NO_SERVICE || v->pkt.flags & PKT_OPENS)
+		return 0;
+	return ruling(v, v->dst, v->src, service, egress ? WEIR_DIR_INGRESS : WEIR_DIR_EGRESS);
+}
+
+static __always_inline void use_flow(const struct visit *v, struct flow_use *use, __u32 region,
+				     int inbound)
+{
+	flow_key_of(&v->pkt, inbound, &use->key);
+	use->slot = v->slot;
+	use->region = region;
+	use->owner = 0;
+	use->set_flags = 0;
+}
+
+/* Region of flows that a local end opened; workloads have a quota each. */
+static __always_inline __u32 region_of(__u8 kind)
+{
+	return kind == WEIR_WORKLOAD ? WEIR_FLOW_WORKLOAD : WEIR_FLOW_SELF;
+}
+
+/* Did a masqueraded packet leave by this NIC whose answer this is? Judged at the workload's veth, not here. */
+static __always_inline int masquerade_seen(struct visit *v)
+{
+	struct flow_use *use = &v->use;
+
+	if (v->hook > WEIR_HOOK_NIC_IN)
+		return 0;
+	use_flow(v, use, WEIR_FLOW_MASQ, 1);
+	use->set_flags = WEIR_FLOW_REPLIED | (v->pkt.flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0);
+	return flow_seen(use);
+}
+
+/* ---- TCP: any segment but an opening SYN, when no rule that names the port settles it ---- */
+
+static __always_inline enum weir_reason judge_tcp_rest(struct WEIR_CTX *ctx, struct visit *v,
+						       int egress, __u64 opened, __u64 answers)
+{
+	__u8 direction = egress ? WEIR_DIR_EGRESS : WEIR_DIR_INGRESS;
+	__u8 other = egress ? WEIR_DIR_INGRESS : WEIR_DIR_EGRESS;
+	__u8 kind = egress ? v->src_kind : v->dst_kind;
+	__u64 from_outside = egress ? answers : opened;
+	const struct packet *pkt = &v->pkt;
+	struct socket_query *query = &v->query;
+	enum socket_answer found;
+
+	if (!egress && kind == WEIR_SELF && masquerade_seen(v)) {
+		v->reply = 1;
+		return WEIR_OK;
+	}
+	if (egress)
+		socket_query_of(&pkt->dst, pkt->dport, &pkt->src, pkt->sport, pkt->family,
+				kind == WEIR_WORKLOAD ? v->nsid : -1, query);
+	else
+		socket_query_of(&pkt->src, pkt->sport, &pkt->dst, pkt->dport, pkt->family,
+				kind == WEIR_WORKLOAD ? v->nsid : -1, query);
+	found = kind == WEIR_WORKLOAD && v->nsid < 0 ? SOCKET_NONE : socket_tcp(ctx, query);
+
+	if (found == SOCKET_FROM_INSIDE) {
+		__u64 r = egress ? opened : answers;
+
+		if (!(r & RULING_ALLOWED))
+			return drop_refused(v, r, WEIR_DIR_EGRESS);
+		return egress ? pass_opening(v, r, WEIR_DIR_EGRESS)
+			      : pass_reply(v, r, WEIR_DIR_EGRESS);
+	}
+	/* Opened from outside, or nobody knows: the peer must be allowed to open our port. */
+	if (from_outside & RULING_ALLOWED)
+		return egress ? pass_reply(v, from_outside, other)
+			      : pass_opening(v, from_outside, direction);
+	account(v, from_outside, WEIR_DIR_INGRESS);
+	if (found == SOCKET_NONE && !(from_outside & (RULING_DENIED | RULING_ERROR)))
+		return WEIR_NO_FLOW;
+	return refused(from_outside);
+}
+
+static __always_inline enum weir_reason judge_tcp(struct WEIR_CTX *ctx, struct visit *v, int egress,
+						  __u64 opened)
+{
+	__u8 direction = egress ? WEIR_DIR_EGRESS : WEIR_DIR_INGRESS;
+	__u64 answers;
+
+	if (v->pkt.flags & PKT_OPENS)
+		return opened & RULING_ALLOWED ? pass_opening(v, opened, direction)
+					       : drop_refused(v, opened, direction);
+	if (!egress && by_name(opened))
+		return pass_opening(v, opened, direction);
+	answers = answered(v, egress);
+	if (egress) {
+		if (by_name(answers))
+			return pass_reply(v, answers, WEIR_DIR_INGRESS);
+		if (opened & RULING_ALLOWED)
+			return pass_opening(v, opened, direction);
+	}
+	return judge_tcp_rest(ctx, v, egress, opened, answers);
+}
+
+/* ---- UDP and everything else without a handshake ---- */
+
+/* An entry for what a local end opens, where the answer would not pass without one. */
+static __always_inline enum weir_reason remember_opening(struct visit *v, __u8 kind, __u64 answer)
+{
+	struct flow_use *use = &v->use;
+
+	if (answer & RULING_ALLOWED)
+		return WEIR_OK;
+	use_flow(v, use, region_of(kind), 0);
+	use->owner = kind == WEIR_WORKLOAD ? v->ifindex : 0;
+	return flow_make(use) ? WEIR_OK : WEIR_FLOW_FULL;
+}
+
+static __always_inline enum weir_reason judge_leaving(struct visit *v, __u64 opened)
+{
+	__u64 answers = answered(v, 1);
+	struct flow_use *use = &v->use;
+	enum weir_reason why;
+	__u32 service;
+
+	if (by_name(answers))
+		return pass_reply(v, answers, WEIR_DIR_INGRESS);
+	if (opened & RULING_ALLOWED) {
+		service = service_of_answer(&v->pkt);
+		why = pass_opening(v, opened, WEIR_DIR_EGRESS);
+		if (why != WEIR_OK || service == NO_SERVICE)
+			return why;
+		return remember_opening(v, v->src_kind,
+					ruling(v, v->dst, v->src, service, WEIR_DIR_INGRESS));
+	}
+	/* Open by a default or to any: answers only to what was seen to come in. */
+	if (answers & RULING_ALLOWED) {
+		use_flow(v, use, WEIR_FLOW_ANSWER, 0);
+		use->set_flags = WEIR_FLOW_REPLIED;
+		if (flow_seen(use))
+			return pass_reply(v, answers, WEIR_DIR_INGRESS);
+	}
+	return drop_refused(v, opened, WEIR_DIR_EGRESS);
+}
+
+static __always_inline enum weir_reason judge_arriving(struct WEIR_CTX *ctx, struct visit *v,
+						       __u64 opened)
+{
+	const struct packet *pkt = &v->pkt;
+	struct flow_use *use = &v->use;
+	__u64 answers;
+
+	if (by_name(opened))
+		return pass_opening(v, opened, WEIR_DIR_INGRESS);
+	answers = answered(v, 0);
+	if (!(pkt->flags & PKT_OPENS)) {
+		if (v->dst_kind == WEIR_SELF && masquerade_seen(v)) {
+			v->reply = 1;
+			return WEIR_OK;
+		}
+		if (answers & RULING_ALLOWED) {
+			use_flow(v, use, region_of(v->dst_kind), 1);
+			use->set_flags = WEIR_FLOW_REPLIED;
+			if (flow_seen(use))
+				return pass_reply(v, answers, WEIR_DIR_EGRESS);
+			if (pkt->proto == PROTO_UDP &&
+			    !(v->dst_kind == WEIR_WORKLOAD && v->nsid < 0)) {
+				struct socket_query *query = &v->query;
+
+				socket_query_of(&pkt->src, pkt->sport, &pkt->dst, pkt->dport,
+						pkt->family,
+						v->dst_kind == WEIR_WORKLOAD ? v->nsid : -1, query);
+				if (socket_udp(ctx, query)) {
+					use->set_flags = 0;
+					use->owner = v->dst_kind == WEIR_WORKLOAD ? v->ifindex : 0;
+					flow_make(
+					    use); /* only a cache: the socket answers as well */
+					return pass_reply(v, answers, WEIR_DIR_EGRESS);
+				}
+			}
+		}
+	}
+	if (opened & RULING_ALLOWED) {
+		enum weir_reason why = pass_opening(v, opened, WEIR_DIR_INGRESS);
+
+		if (why == WEIR_OK && service_of_answer(pkt) != NO_SERVICE) {
+			use_flow(v, use, WEIR_FLOW_ANSWER, 1);
+			use->set_flags = 0;
+			use->owner = 0;
+			flow_make(
+			    use); /* no place: the answer will be judged as an opening of ours */
+		}
+		return why;
+	}
+	return drop_refused(v, opened, WEIR_DIR_INGRESS);
+}
+
+/* ---- Later fragments: no ports ---- */
+
+static __always_inline enum weir_reason judge_later(struct visit *v, int egress, __u64 opened)
+{
+	__u8 direction = egress ? WEIR_DIR_EGRESS : WEIR_DIR_INGRESS;
+	__u64 answers;
+
+	if (opened & RULING_ALLOWED)
+		return pass_opening(v, opened, direction);
+	answers = answered(v, egress);
+	if (answers & RULING_ALLOWED)
+		return pass_reply(v, answers, egress ? WEIR_DIR_INGRESS : WEIR_DIR_EGRESS);
+	return drop_refused(v, opened, direction);
+}
+
+/* ---- ICMP errors: about a flow of ours, or not at all ---- */
+
+static __always_inline __u32 inner_service(const struct packet *pkt, __be16 port)
+{
+	if (pkt->inner_proto == PROTO_ICMP || pkt->inner_proto == PROTO_ICMPV6)
+		return classify_service(pkt->inner_proto, BE16(pkt->inner_dport));
+	return classify_service(pkt->inner_proto, BE16(port));
+}
+
+/* Class of an embedded address; the kind follows from where it lives. */
+static __always_inline __u32 inner_class(struct visit *v, const union address *a, __u8 *kind)
+{
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
+	const struct weir_local *local = local_find(a, v->ifindex);
+
+	*kind = local ? local->kind : WEIR_OTHER;
+	return config ? *kind * config->nr_classes + visit_class_of(v, a, v->pkt.family)
+		      : WEIR_NONE;
+}
+
+/*
+ * An error that arrives at a local end quotes what that end sent. It passes when the flow has an entry or a socket, or
+ * when the peer's own packets to that port would pass anyway.
+ */
+__noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
+{
+	const struct packet *pkt = &v->pkt;
+	struct socket_query *query = &v->query;
+	struct flow_use *use = &v->use;
+	__u8 kind, peer_kind;
+	__u32 local, peer;
+
+	if (!v)
+		return 0;
+
+	use->key.local = pkt->inner_src;
+	use->key.remote = pkt->inner_dst;
+	use->key.lport = pkt->inner_sport;
+	use->key.rport = pkt->inner_proto == PROTO_ICMP || pkt->inner_proto == PROTO_ICMPV6
+			     ? 0
+			     : pkt->inner_dport;
+	use->key.proto = pkt->inner_proto;
+	use->slot = v->slot;
+	use->owner = 0;
+	use->set_flags = 0;
+	if (transit) {
+		use->region = WEIR_FLOW_TRANSIT;
+		if (flow_seen(use))
+			return 1;
+		use->key.local = pkt->inner_dst; /* about a reply */
+		use->key.remote = pkt->inner_src;
+		if (use->key.rport) {
+			use->key.lport = pkt->inner_dport;
+			use->key.rport = pkt->inner_sport;
+		}
+		return flow_seen(use);
+	}
+	use->region = region_of(v->dst_kind);
+	if (flow_seen(use))
+		return 1;
+	if (v->hook <= WEIR_HOOK_NIC_IN && v->dst_kind == WEIR_SELF) {
+		use->region = WEIR_FLOW_MASQ;
+		if (flow_seen(use))
+			return 1;
+	}
+	if (pkt->inner_proto == PROTO_TCP || pkt->inner_proto == PROTO_UDP) {
+		socket_query_of(&pkt->inner_dst, pkt->inner_dport, &pkt->inner_src,
+				pkt->inner_sport, pkt->family,
+				v->dst_kind == WEIR_WORKLOAD ? v->nsid : -1, query);
+		if (v->dst_kind != WEIR_WORKLOAD || v->nsid >= 0) {
+			if (pkt->inner_proto == PROTO_TCP)
+				return socket_tcp(ctx, query) != SOCKET_NONE;
+			if (socket_udp(ctx, query))
+				return 1;
+		}
+		if (pkt->inner_proto == PROTO_TCP)
+			return 0;
+	}
+	local = inner_class(v, &pkt->inner_src, &kind);
+	peer = inner_class(v, &pkt->inner_dst, &peer_kind);
+	return ruling(v, peer, local, inner_service(pkt, pkt->inner_sport), WEIR_DIR_INGRESS) &
+	       RULING_ALLOWED;
+}
+
+/* An error that a local end sends quotes what it received: it passes when that packet would have passed. */
+__noinline int error_is_due(struct visit *v)
+{
+	const struct packet *pkt = &v->pkt;
+	struct flow_use *use = &v->use;
+	__u8 kind, peer_kind;
+	__u32 from, to;
+
+	if (!v)
+		return 0;
+
+	from = inner_class(v, &pkt->inner_src, &peer_kind);
+	to = inner_class(v, &pkt->inner_dst, &kind);
+	if (ruling(v, from, to, inner_service(pkt, pkt->inner_dport),
+		   kind != WEIR_OTHER	     ? WEIR_DIR_INGRESS
+		   : peer_kind != WEIR_OTHER ? WEIR_DIR_EGRESS
+					     : WEIR_DIR_FORWARD) &
+	    RULING_ALLOWED)
+		return 1;
+	use->key.local = pkt->inner_dst;
+	use->key.remote = pkt->inner_src;
+	use->key.lport = pkt->inner_dport;
+	use->key.rport = pkt->inner_sport;
+	use->key.proto = pkt->inner_proto;
+	use->slot = v->slot;
+	use->owner = 0;
+	use->set_flags = 0;
+	use->region = region_of(kind);
+	return flow_seen(use);
+}
+
+static __always_inline enum weir_reason judge_error(struct WEIR_CTX *ctx, struct visit *v,
+						    int egress, __u64 opened, __u8 direction)
+{
+	if (by_name(opened))
+		return pass_opening(v, opened, direction);
+	if (!(v->pkt.flags & PKT_INNER) || !address_same(&v->pkt.dst, &v->pkt.inner_src))
+		return WEIR_ICMP_ERROR;
+	if (egress ? error_is_due(v) : error_is_ours(ctx, v, 0)) {
+		v->reply = 1;
+		return WEIR_OK;
+	}
+	return WEIR_ICMP_ERROR;
+}
+
+/* Judge at the home of the sender (@egress) or of the receiver, and count it there. */
+static __always_inline enum weir_reason judge_end(struct WEIR_CTX *ctx, struct visit *v, int egress)
+{
+	__u8 direction = egress ? WEIR_DIR_EGRESS : WEIR_DIR_INGRESS;
+	__u8 kind = egress ? v->src_kind : v->dst_kind;
+	__u32 home = kind == WEIR_WORKLOAD
+			 ? (egress ? WEIR_HOME_WORKLOAD_OUT : WEIR_HOME_WORKLOAD_IN)
+			 : (egress ? WEIR_HOME_SELF_OUT : WEIR_HOME_SELF_IN);
+	enum weir_reason why;
+	__u64 opened;
+
+	v->direction = direction;
+	v->home = home;
+	v->reply = 0;
+	opened = ruling(v, v->src, v->dst, service_opened(&v->pkt), direction);
+	if (opened & RULING_ERROR)
+		why = WEIR_NO_POLICY;
+	else if (v->pkt.flags & PKT_LATER)
+		why = judge_later(v, egress, opened);
+	else if (v->pkt.flags & PKT_ICMP_ERROR)
+		why = judge_error(ctx, v, egress, opened, direction);
+	else if (v->pkt.proto == PROTO_TCP)
+		why = judge_tcp(ctx, v, egress, opened);
+	else if (egress)
+		why = judge_leaving(v, opened);
+	else
+		why = judge_arriving(ctx, v, opened);
+	count(bpf_map_lookup_elem(&weir_homecnt, &home), v, why == WEIR_OK);
+	return why;
+}
+
+/* One function for each direction, so that each is verified once. */
+__noinline int judge_egress(struct WEIR_CTX *ctx, struct visit *v)
+{
+	return v ? judge_end(ctx, v, 1) : WEIR_NO_POLICY;
+}
+
+__noinline int judge_ingress(struct WEIR_CTX *ctx, struct visit *v)
+{
+	return v ? judge_end(ctx, v, 0) : WEIR_NO_POLICY;
+}
+
+/* Whose quota a transit flow counts to: the source's /24 or /56. */
+static __always_inline __u32 transit_owner(const struct packet *pkt)
+{
+	return pkt->family == 4 ? BE32(pkt->src.w[3]) >> 8
+				: (__u32)weir_mix(BE64(pkt->src.d[0]) & ~0xffULL, 0) | 0x80000000;
+}
+
+/* Any packet that the policy lets open passes and makes or refreshes an entry; replies pass by the entry alone. */
+static __always_inline enum weir_reason judge_transit(struct WEIR_CTX *ctx, struct visit *v)
+{
+	const struct packet *pkt = &v->pkt;
+	__u32 service = service_answered(pkt), home = WEIR_HOME_FORWARD;
+	struct flow_use *use = &v->use;
+	enum weir_reason why;
+	__u64 opened, r;
+
+	v->direction = WEIR_DIR_FORWARD;
+	v->home = home;
+	v->reply = 0;
+	opened = ruling(v, v->src, v->dst, service_opened(pkt), WEIR_DIR_FORWARD);
+	if (opened & RULING_ERROR) {
+		why = WEIR_NO_POLICY;
+	} else if (pkt->flags & PKT_ICMP_ERROR && !by_name(opened)) {
+		why = WEIR_ICMP_ERROR;
+		if (pkt->flags & PKT_INNER && address_same(&pkt->dst, &pkt->inner_src) &&
+		    (opened & RULING_ALLOWED || error_is_ours(ctx, v, 1))) {
+			v->reply = 1;
+			why = WEIR_OK;
+		}
+	} else if (opened & RULING_ALLOWED) {
+		why = pass_opening(v, opened, WEIR_DIR_FORWARD);
+		service = service_of_answer(pkt);
+		if (why == WEIR_OK && service != NO_SERVICE && !(pkt->flags & PKT_LATER)) {
+			r = ruling(v, v->dst, v->src, service, WEIR_DIR_FORWARD);
+			if (!(r & RULING_ALLOWED)) {
+				use_flow(v, use, WEIR_FLOW_TRANSIT, 0);
+				use->owner = transit_owner(pkt);
+				use->set_flags = pkt->flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0;
+				why = flow_make(use) ? WEIR_OK : WEIR_FLOW_FULL;
+			}
+		}
+	} else {
+		why = drop_refused(v, opened, WEIR_DIR_FORWARD);
+		if (service != NO_SERVICE && !(pkt->flags & PKT_OPENS)) {
+			r = ruling(v, v->dst, v->src, service, WEIR_DIR_FORWARD);
+			use_flow(v, use, WEIR_FLOW_TRANSIT, 1);
+			use->set_flags =
+			    WEIR_FLOW_REPLIED | (pkt->flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0);
+			if (r & RULING_ALLOWED && (pkt->flags & PKT_LATER || flow_seen(use)))
+				why = pass_reply(v, r, WEIR_DIR_FORWARD);
+		}
+	}
+	count(bpf_map_lookup_elem(&weir_homecnt, &home), v, why == WEIR_OK);
+	return why;
+}
+
+/** judge_forward() - judge a packet that this node only forwards. */
+__noinline int judge_forward(struct WEIR_CTX *ctx, struct visit *v)
+{
+	return v ? judge_transit(ctx, v) : WEIR_NO_POLICY;
+}
+
+/* ---- What comes before any home ---- */
+
+static __always_inline int block_covers(const union address *a)
+{
+	struct weir_block_key key = {.prefixlen = 128};
+	const struct weir_block *block;
+	__u64 now = now_boot_ns();
+
+	key.address = a->addr;
+	/* An expired longer prefix must not hide a shorter one. */
+	for (int i = 0; i < 8; i++) {
+		block = bpf_map_lookup_elem(&weir_block, &key);
+		if (!block)
+			return 0;
+		if (!block->expires_ns || block->expires_ns > now)
+			return 1;
+		if (!block->prefixlen || block->prefixlen > 128)
+			return 0;
+		key.prefixlen = block->prefixlen - 1;
+		key.address = a->addr;
+	}
+	return 1; /* more expired prefixes around one address than anybody adds: closed */
+}
+
+/* Run-time blocks, both directions; classes must be set, for never_block. */
+__noinline int blocked_at_run_time(struct visit *v)
+{
+	const struct weir_class *src, *dst;
+
+	if (!v)
+		return 1;
+	src = WEIR_TABLE(weir_class, v->slot, v->src);
+	dst = WEIR_TABLE(weir_class, v->slot, v->dst);
+	if (src && !(src->flags & WEIR_CLASS_NEVER_BLOCK) && block_covers(&v->pkt.src))
+		return 1;
+	return dst && !(dst->flags & WEIR_CLASS_NEVER_BLOCK) && block_covers(&v->pkt.dst);
+}
+
+/* Block list, except for failsafe services in both directions of their flows. */
+__noinline int blocked_by_list(struct visit *v)
+{
+	const struct weir_class *src, *dst;
+	__u32 service;
+
+	if (!v)
+		return 1;
+	src = WEIR_TABLE(weir_class, v->slot, v->src);
+	dst = WEIR_TABLE(weir_class, v->slot, v->dst);
+	service = service_answered(&v->pkt);
+	if (!src || !dst || !((src->flags | dst->flags) & WEIR_CLASS_BLOCKED))
+		return 0;
+	if (v->dst_kind == WEIR_SELF &&
+	    ruling(v, v->src, v->dst, service_opened(&v->pkt), WEIR_DIR_INGRESS) & RULING_FAILSAFE)
+		return 0;
+	return !(v->src_kind == WEIR_SELF && service != NO_SERVICE && !(v->pkt.flags & PKT_OPENS) &&
+		 ruling(v, v->dst, v->src, service, WEIR_DIR_INGRESS) & RULING_FAILSAFE);
+}
+
+/**
+ * judge_first() - classes of both ends, then what is dropped at the first hook, before any home.
+ * Kinds must be set. Returns WEIR_OK, WEIR_BLOCKED, WEIR_BLOCK_LIST or WEIR_NO_POLICY.
+ */
+static __always_inline enum weir_reason judge_first(struct visit *v,
+						    const struct weir_config *config)
+{
+	struct weir_control *c = control();
+	__u32 src = visit_class_of(v, &v->pkt.src, v->pkt.family);
+	__u32 dst = visit_class_of(v, &v->pkt.dst, v->pkt.family);
+
+	if (src == WEIR_NONE || dst == WEIR_NONE || !c)
+		return WEIR_NO_POLICY;
+	v->src = v->src_kind * config->nr_classes + src;
+	v->dst = v->dst_kind * config->nr_classes + dst;
+	if (c->blocks && blocked_at_run_time(v))
+		return WEIR_BLOCKED;
+	if (config->flags & WEIR_CFG_BLOCK_LIST && blocked_by_list(v))
+		return WEIR_BLOCK_LIST;
+	return WEIR_OK;
+}
+
+/* Zone of the interface that `on:` speaks of: of arrival, or of departure for what is made here. */
+static __always_inline void zone_of(struct visit *v, const struct weir_config *config,
+				    __u32 ifindex)
+{
+	const struct weir_iface *iface;
+
+	if (config->nr_zones <= 1)
+		return;
+	iface = iface_find(ifindex);
+	v->zone = iface ? iface->zone[v->slot & 1] : 0;
+}
+
+/* ---- The four hooks ---- */
+
+static __always_inline int neighbour_set(const struct packet *pkt)
+{
+	return pkt->flags & (PKT_ARP | PKT_ND);
+}
+
+static __always_inline int same_mac(const __u8 *a, const __u8 *b)
+{
+	__u8 differ = 0;
+
+#pragma clang loop unroll(full)
+	for (int i = 0; i < 6; i++)
+		differ |= a[i] ^ b[i];
+	return !differ;
+}
+
+/** decide_nic_in() - a packet that arrives at a NIC. */
+static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, struct visit *v)
+{
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
+	const struct packet *pkt = &v->pkt;
+	const struct weir_local *local;
+	const struct weir_iface *iface;
+	enum weir_reason why;
+
+	if (!config)
+		return WEIR_NO_POLICY;
+	if (neighbour_set(pkt) || pkt->flags & (PKT_CONTROL | PKT_LISTENER | PKT_DHCP6))
+		return WEIR_OK;
+	if (pkt->flags & PKT_DHCP_OFFER) {
+		iface = iface_find(v->ifindex);
+		if (iface && same_mac(iface->mac, pkt->mac))
+			return WEIR_OK;
+	}
+	v->src_kind = WEIR_OTHER;
+	v->dst_kind = WEIR_SELF;
+	if (config->flags & (WEIR_CFG_WORKLOADS |
+			     (pkt->family == 4 ? WEIR_CFG_FORWARDING4 : WEIR_CFG_FORWARDING6))) {
+		if (local_find(&pkt->src, v->ifindex)) /* ours, from the wire */
+			return WEIR_SPOOFED;
+		local = local_find(&pkt->dst, v->ifindex);
+		if (local)
+			v->dst_kind = local->kind;
+		else if (!(pkt->flags & PKT_L2_MULTI) &&
+			 !address_multicast(&pkt->dst, pkt->family) &&
+			 config->flags &
+			     (pkt->family == 4 ? WEIR_CFG_FORWARDING4 : WEIR_CFG_FORWARDING6))
+			v->dst_kind = WEIR_OTHER;
+	}
+	zone_of(v, config, v->ifindex);
+	why = judge_first(v, config);
+	if (why != WEIR_OK || v->dst_kind == WEIR_WORKLOAD) /* a workload's home is its veth */
+		return why;
+	return v->dst_kind == WEIR_OTHER ? judge_forward(ctx, v) : judge_ingress(ctx, v);
+}
+
+/* Masqueraded on its way out: the answer will come to our own address. */
+static __always_inline enum weir_reason remember_masquerade(struct visit *v)
+{
+	struct flow_use *use = &v->use;
+
+	use_flow(v, use, WEIR_FLOW_MASQ, 0);
+	use->owner = v->arrived;
+	use->set_flags = v->pkt.flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0;
+	return flow_make(use) ? WEIR_OK : WEIR_FLOW_FULL;
+}
+
+/** decide_nic_out() - a packet that leaves by a NIC. */
+static __always_inline enum weir_reason decide_nic_out(struct WEIR_CTX *ctx, struct visit *v)
+{
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
+	const struct packet *pkt = &v->pkt;
+	const struct weir_local *local;
+	const struct weir_iface *came = 0;
+	enum weir_reason why;
+
+	if (!config)
+		return WEIR_NO_POLICY;
+	if (neighbour_set(pkt) || pkt->flags & (PKT_CONTROL | PKT_LISTENER | PKT_DHCP6))
+		return WEIR_OK;
+	if (pkt->flags & PKT_DHCP_ASK && !v->arrived)
+		return WEIR_OK;
+	v->dst_kind = WEIR_OTHER;
+	if (!v->arrived) {
+		v->src_kind = WEIR_SELF;
+		zone_of(v, config, v->ifindex);
+		why = judge_first(v, config);
+		return why != WEIR_OK ? why : judge_egress(ctx, v);
+	}
+	came = iface_find(v->arrived);
+	local = local_find(&pkt->src, v->ifindex);
+	v->src_kind = local && local->kind == WEIR_WORKLOAD ? WEIR_WORKLOAD : WEIR_OTHER;
+	zone_of(v, config, v->arrived);
+	why = judge_first(v, config);
+	if (why != WEIR_OK)
+		return why;
+	if (came && came->flags & (WEIR_IF_NIC | WEIR_IF_WORKLOAD | WEIR_IF_BRIDGE)) {
+		/* Judged where it came in. */
+		if (local && local->kind == WEIR_SELF && !(pkt->flags & PKT_LATER))
+			return remember_masquerade(v);
+		return WEIR_OK;
+	}
+	v->src = v->src_kind == WEIR_WORKLOAD
+		     ? v->src + (WEIR_OTHER - WEIR_WORKLOAD) * config->nr_classes
+		     : v->src;
+	v->src_kind = WEIR_OTHER;
+	return judge_forward(ctx, v);
+}
+
+/* Neighbour discovery of a workload: about its own addresses only, and it is no router. */
+static __always_inline enum weir_reason neighbour_of_workload(struct visit *v)
+{
+	const struct packet *pkt = &v->pkt;
+	const struct weir_local *local;
+
+	if (pkt->flags & PKT_ARP) {
+		if (!pkt->src.w[3]) /* RFC 5227 probe */
+			return WEIR_OK;
+		local = local_find(&pkt->src, v->ifindex);
+		return local && local->kind == WEIR_WORKLOAD && local->ifindex == v->ifindex
+			   ? WEIR_OK
+			   : WEIR_SPOOFED;
+	}
+	if (pkt->type == 134)
+		return WEIR_BAD_ND;
+	if (pkt->src.d[0] || pkt->src.d[1]) {
+		local = local_find(&pkt->src, v->ifindex);
+		if (!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex)
+			return WEIR_SPOOFED;
+	}
+	if (pkt->type == 136) {
+		local = local_find(&pkt->inner_src, v->ifindex);
+		if (!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex)
+			return WEIR_SPOOFED;
+	}
+	return WEIR_OK;
+}
+
+/** decide_workload_out() - a packet that leaves a workload: its egress, and the node's ingress where it goes there. */
+static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx, struct visit *v)
+{
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
+	const struct weir_iface *iface = iface_find(v->ifindex);
+	const struct packet *pkt = &v->pkt;
+	const struct weir_local *local;
+	enum weir_reason why;
+	int self = 0;
+
+	if (!config)
+		return WEIR_NO_POLICY;
+	if (pkt->flags & PKT_CONTROL)
+		return WEIR_ETHERTYPE;
+	if (neighbour_set(pkt))
+		return neighbour_of_workload(v);
+	local = local_find(&pkt->src, v->ifindex);
+	if (!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex)
+		return WEIR_SPOOFED;
+	v->nsid = iface ? iface->nsid : -1;
+	v->src_kind = WEIR_WORKLOAD;
+	local = local_find(&pkt->dst, v->ifindex);
+	v->dst_kind = local ? local->kind : WEIR_OTHER;
+	if (!local && (pkt->flags & PKT_L2_MULTI || address_multicast(&pkt->dst, pkt->family)))
+		v->dst_kind = WEIR_SELF;
+	zone_of(v, config, v->ifindex);
+	why = judge_first(v, config);
+	if (why != WEIR_OK)
+		return why;
+	self = v->dst_kind == WEIR_SELF;
+	why = judge_egress(ctx, v);
+	return why != WEIR_OK || !self ? why : judge_ingress(ctx, v);
+}
+
+/** decide_workload_in() - a packet that enters a workload: its ingress, and the node's egress where it was made here. */
+static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx, struct visit *v)
+{
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
+	const struct weir_iface *iface = iface_find(v->ifindex);
+	const struct packet *pkt = &v->pkt;
+	const struct weir_local *local;
+	enum weir_reason why;
+	int hidden = 0;
+
+	if (!config)
+		return WEIR_NO_POLICY;
+	if (neighbour_set(pkt))
+		return WEIR_OK;
+	if (pkt->flags & PKT_CONTROL)
+		return WEIR_ETHERTYPE;
+	local = local_find(&pkt->dst, v->ifindex);
+	if (!(local && local->kind == WEIR_WORKLOAD && local->ifindex == v->ifindex) &&
+	    !(local && local->flags & WEIR_LOCAL_BROADCAST) &&
+	    !address_multicast(&pkt->dst, pkt->family))
+		return WEIR_NOT_BOUND;
+	v->nsid = iface ? iface->nsid : -1;
+	v->dst_kind = WEIR_WORKLOAD;
+	if (!v->arrived) {
+		v->src_kind = WEIR_SELF;
+	} else {
+		local = local_find(&pkt->src, v->ifindex);
+		v->src_kind = local ? local->kind : WEIR_OTHER;
+		if (v->src_kind ==
+		    WEIR_SELF) { /* masqueraded on its way here: nobody knows whose it is */
+			v->src_kind = WEIR_OTHER;
+			hidden = 1;
+		}
+	}
+	zone_of(v, config, v->arrived ? v->arrived : v->ifindex);
+	why = judge_first(v, config);
+	if (why != WEIR_OK)
+		return why;
+	if (hidden)
+		v->src = WEIR_OTHER * config->nr_classes; /* class 0: in no segment but any */
+	if (!v->arrived) {
+		why = judge_egress(ctx, v);
+		if (why != WEIR_OK)
+			return why;
+	}
+	return judge_ingress(ctx, v);
+}
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* One packet at one hook: what is known about it, and what is decided. */
+#ifndef WEIR_VISIT_H
+#define WEIR_VISIT_H
+
+#include "maps.h" /* first: says how tables are reached */
+
+#include "classify.h"
+#include "connection.h"
+#include "parse.h"
+
+/* Context type of the programs in this object; out-of-line functions take it by its own type. */
+#ifndef WEIR_CTX
+#error "say which context the programs have"
+#endif
+
+/**
+ * struct visit - scratch space of one program run, in a per-CPU map because the stack is too small for it.
+ * @slot, @generation: of the policy that judges; the word is read once
+ * @ifindex:  interface of the hook
+ * @arrived:  interface by which the packet came to this node; 0: made here
+ * @src, @dst: indices into weir_class: kind * nr_classes + class
+ * @nsid:     namespace of the workload behind this hook, -1 when not known
+ * @segments, @bytes: wire packets and their IP total lengths (more than one for an aggregate)
+ * @rule:     counter index of what decided, WEIR_NONE while nothing did
+ * @limit:    counter index of the limit that refused
+ * @notice:   WEIR_* reason of an extra event (enum weir_reason), 0: none
+ * @direction, @home: of the home that judged last
+ * @reply:    the packet belongs to a flow that its destination opened
+ * @why:      enum weir_reason; passes through here, so that what follows is verified once
+ * @applies:  bit i: the verdict's limit i counts this packet here
+ * @use, @query: arguments of look-ups under way, not zeroed
+ */
+struct visit {
+	struct packet pkt;
+	__u32 slot;
+	__u32 generation;
+	__u32 ifindex;
+	__u32 arrived;
+	__u32 src;
+	__u32 dst;
+	__u32 zone;
+	__u32 segments;
+	__u32 bytes;
+	__u32 rule;
+	__u32 limit;
+	__s32 nsid;
+	__u16 notice;
+	__u8 hook;
+	__u8 direction;
+	__u8 home;
+	__u8 src_kind;
+	__u8 dst_kind;
+	__u8 reply;
+	__u8 log;
+	__u8 why;
+	__u16 applies;
+	struct flow_use use;
+	struct socket_query query;
+};
+
+struct scratch {
+	struct visit visit;
+	struct weir_event event;
+};
+
+WEIR_PERCPU(weir_scratch, struct scratch, 1);
+
+/*
+ * The generation word: which slot judges. The first packet past a trial's deadline swaps it back, also when every weir
+ * process is dead; a fallback is a generation of its own, so that nothing mistakes it for the one before the trial.
+ */
+static __always_inline __u64 word_read(struct weir_control *c)
+{
+	__u64 word = *(volatile __u64 *)&c->word, generation, back, was;
+
+	if (!(word & WEIR_WORD_PENDING))
+		return word;
+	if (now_boot_ns() / 1000000 < word >> WEIR_WORD_DEADLINE_SHIFT)
+		return word;
+	generation = ((word >> WEIR_WORD_GEN_SHIFT) + 1) & WEIR_WORD_GEN_MASK;
+	if (!generation)
+		generation = 1;
+	back = ((word & WEIR_WORD_SLOT) ^ WEIR_WORD_SLOT) | generation << WEIR_WORD_GEN_SHIFT;
+	was = __sync_val_compare_and_swap(&c->word, word, back);
+	return was == word ? back : was;
+}
+
+/** visit_begin() - scratch space, zeroed, with the slot that judges; NULL: no policy was ever applied, pass. */
+static __always_inline struct visit *visit_begin(__u8 hook, __u32 ifindex)
+{
+	struct weir_control *c = control();
+	struct scratch *scratch;
+	__u32 zero = 0;
+	struct visit *v;
+	__u64 word;
+
+	scratch = bpf_map_lookup_elem(&weir_scratch, &zero);
+	if (!c || !scratch)
+		return 0;
+	v = &scratch->visit;
+	word = word_read(c);
+	if (!(word >> WEIR_WORD_GEN_SHIFT & WEIR_WORD_GEN_MASK))
+		return 0;
+	__builtin_memset(v, 0, __builtin_offsetof(struct visit, use));
+	v->slot = word & WEIR_WORD_SLOT;
+	v->generation = word >> WEIR_WORD_GEN_SHIFT & WEIR_WORD_GEN_MASK;
+	v->hook = hook;
+	v->ifindex = ifindex;
+	v->rule = WEIR_NONE;
+	v->limit = WEIR_NONE;
+	v->nsid = -1;
+	v->segments = 1;
+	v->direction = WEIR_DIR_NONE;
+	v->home = WEIR_NR_HOMES;
+	return v;
+}
+
+static __always_inline __u32 visit_class_of(const struct visit *v, const union address *a,
+					    __u8 family)
+{
+	if (family == 4)
+		return classify_address(v->slot, 0, (__u64)BE32(a->w[3]) << 32, 0);
+	return classify_address(v->slot, 1, BE64(a->d[0]), BE64(a->d[1]));
+}
+
+static __always_inline struct weir_local *local_find(const union address *a, __u32 ifindex)
+{
+	struct weir_local_key key;
+
+	key.address = a->addr;
+	key.scope = address_link_local6(a) ? ifindex : 0;
+	return bpf_map_lookup_elem(&weir_local, &key);
+}
+
+static __always_inline struct weir_iface *iface_find(__u32 ifindex)
+{
+	return bpf_map_lookup_elem(&weir_iface, &ifindex);
+}
+
+static __always_inline void count(struct weir_count *c, const struct visit *v, int passed)
+{
+	if (!c)
+		return;
+	if (passed) {
+		c->passed_packets += v->segments;
+		c->passed_bytes += v->bytes;
+	} else {
+		c->dropped_packets += v->segments;
+		c->dropped_bytes += v->bytes;
+	}
+}
+
+#endif

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* TC: what leaves by a NIC, what XDP could not see, and both directions of a workload's veth. */
+#include <linux/pkt_cls.h>
+
+#define WEIR_CTX __sk_buff
+#include "emit.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Headers may lie outside the linear part; this much of it is asked for. */
+#define TC_HEADERS 512
+
+/* Packets and bytes as they are on the wire: an aggregate is many, each with its own headers. */
+static __always_inline void measure(const struct __sk_buff *skb, struct visit *v)
+{
+	__u32 size = skb->gso_size, segments = skb->gso_segs, payload;
+
+	v->bytes = v->pkt.ip_len;
+	if (!size || v->pkt.ip_len <= v->pkt.headers)
+		return;
+	payload = v->pkt.ip_len - v->pkt.headers;
+	if (!segments) /* from "dodgy" sources */
+		segments = (payload + size - 1) / size;
+	v->segments = segments;
+	v->bytes = payload + segments * v->pkt.headers;
+}
+
+/* @l2: bytes of link-layer header, 14 or 0, a constant of the program */
+static __always_inline enum weir_reason read_packet(struct __sk_buff *skb, struct visit *v,
+						    __u32 l2)
+{
+	struct view view = {};
+	__u32 want = skb->len < TC_HEADERS ? skb->len : TC_HEADERS;
+	enum weir_reason why;
+
+	if ((void *)(long)skb->data + want > (void *)(long)skb->data_end)
+		bpf_skb_pull_data(skb, want);
+	view.data = (void *)(long)skb->data;
+	view.end = (void *)(long)skb->data_end;
+	view.len = skb->len;
+	view.gso = skb->gso_size != 0;
+	if (l2) {
+		/* A tag that the driver took out of the frame: XDP did not see it. */
+		if (skb->vlan_present && skb->vlan_tci & 0xfff)
+			return WEIR_VLAN;
+		why = parse_frame(&view, &v->pkt);
+	} else {
+		v->pkt.ip_len = view.len;
+		why = parse_l3(&view, &v->pkt, 0, (__be16)skb->protocol);
+	}
+	measure(skb, v);
+	return FORGET(v->why, why);
+}
+
+static __always_inline int verdict(struct __sk_buff *skb, struct visit *v, enum weir_reason why)
+{
+	/* UNSPEC: let the next program or filter decide as well. */
+	return emit(skb, v, why) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+/* XDP's mark: judged there. What remains is a tag that was out of band. */
+static __always_inline int marked(const struct __sk_buff *skb)
+{
+	const __u32 *meta = (void *)(long)skb->data_meta;
+	struct weir_control *c = control();
+
+	return c && (void *)(meta + 1) <= (void *)(long)skb->data && *meta == (__u32)c->seed;
+}
+
+static __always_inline int nic_in(struct __sk_buff *skb, __u32 l2)
+{
+	struct visit *v = visit_begin(WEIR_HOOK_NIC_IN, skb->ifindex);
+	enum weir_reason why;
+
+	if (!v)
+		return TC_ACT_UNSPEC;
+	if (marked(skb) && !(skb->vlan_present && skb->vlan_tci & 0xfff))
+		return TC_ACT_UNSPEC;
+	v->arrived = skb->ifindex;
+	why = read_packet(skb, v, l2);
+	if (why == WEIR_OK)
+		why = decide_nic_in(skb, v);
+	return verdict(skb, v, why);
+}
+
+static __always_inline int nic_out(struct __sk_buff *skb, __u32 l2)
+{
+	struct visit *v = visit_begin(WEIR_HOOK_NIC_OUT, skb->ifindex);
+	enum weir_reason why;
+
+	if (!v)
+		return TC_ACT_UNSPEC;
+	v->arrived = skb->ingress_ifindex;
+	why = read_packet(skb, v, l2);
+	if (why == WEIR_OK)
+		why = decide_nic_out(skb, v);
+	return verdict(skb, v, why);
+}
+
+SEC("tc")
+int weir_nic_in(struct __sk_buff *skb)
+{
+	return nic_in(skb, 14);
+}
+
+SEC("tc")
+int weir_nic_out(struct __sk_buff *skb)
+{
+	return nic_out(skb, 14);
+}
+
+SEC("tc")
+int weir_l3_in(struct __sk_buff *skb)
+{
+	return nic_in(skb, 0);
+}
+
+SEC("tc")
+int weir_l3_out(struct __sk_buff *skb)
+{
+	return nic_out(skb, 0);
+}
+
+SEC("tc")
+int weir_wl_out(struct __sk_buff *skb)
+{
+	struct visit *v = visit_begin(WEIR_HOOK_WL_OUT, skb->ifindex);
+	enum weir_reason why;
+
+	if (!v)
+		return TC_ACT_UNSPEC;
+	v->arrived = skb->ifindex;
+	why = read_packet(skb, v, 14);
+	if (why == WEIR_OK)
+		why = decide_workload_out(skb, v);
+	return verdict(skb, v, why);
+}
+
+SEC("tc")
+int weir_wl_in(struct __sk_buff *skb)
+{
+	struct visit *v = visit_begin(WEIR_HOOK_WL_IN, skb->ifindex);
+	enum weir_reason why;
+
+	if (!v)
+		return TC_ACT_UNSPEC;
+	v->arrived = skb->ingress_ifindex;
+	why = read_packet(skb, v, 14);
+	if (why == WEIR_OK)
+		why = decide_workload_in(skb, v);
+	return verdict(skb, v, why);
+}
+
+/* Run once by the loader (BPF_PROG_TEST_RUN) after it set weir_control.tick: where did jiffies begin? */
+SEC("tc")
+int weir_clock(struct __sk_buff *skb)
+{
+	struct weir_control *c = control();
+
+	if (!c || !c->tick)
+		return 0;
+	c->jiffies0 = bpf_jiffies64() - (bpf_ktime_get_ns() << WEIR_TAT_SHIFT) / c->tick;
+	return 1;
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* XDP at a NIC: what arrives, before the stack sees it. */
+#define WEIR_CTX xdp_md
+#include "emit.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/*
+ * Tells TC ingress that this frame was judged here. A frame that cannot carry it is left to TC, unjudged and uncounted:
+ * judging it twice would charge it twice.
+ */
+static __always_inline int leave_mark(struct xdp_md *ctx, __u32 mark)
+{
+	__u32 *meta;
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
+		return 0;
+	meta = (void *)(long)ctx->data_meta;
+	if ((void *)(meta + 1) > (void *)(long)ctx->data)
+		return 0;
+	*meta = mark;
+	return 1;
+}
+
+SEC("xdp.frags")
+int weir_xdp(struct xdp_md *ctx)
+{
+	struct weir_control *c = control();
+	struct view view = {};
+	enum weir_reason why;
+	struct visit *v;
+
+	v = visit_begin(WEIR_HOOK_XDP, ctx->ingress_ifindex);
+	if (!v || !c)
+		return XDP_PASS;
+	if (!leave_mark(ctx, (__u32)c->seed))
+		return XDP_PASS;
+	view.data = (void *)(long)ctx->data;
+	view.end = (void *)(long)ctx->data_end;
+	view.len = bpf_xdp_get_buff_len(ctx);
+	v->arrived = ctx->ingress_ifindex;
+	why = FORGET(v->why, parse_frame(&view, &v->pkt));
+	v->bytes = v->pkt.ip_len;
+	if (why == WEIR_OK)
+		why = decide_nic_in(ctx, v);
+	return emit(ctx, v, why) ? XDP_DROP : XDP_PASS;
+}
