@@ -13,6 +13,7 @@
 #include "audit/paths.h"
 #include "base/addr.h"
 #include "base/mem.h"
+#include "cmd/items.h"
 
 #define COPY	 "policy.yaml"
 #define MANIFEST "manifest.json"
@@ -219,38 +220,16 @@ struct lists {
 	size_t n, capacity;
 };
 
-static int lists_add(struct lists *lists, const struct items *items)
+static int lists_add(void *arg, struct item *item)
 {
-	for (size_t i = 0; i < items->n; i++) {
-		if (items->item[i].kind != ITEM_FILE)
-			continue;
-		if (mem_grow(&lists->item, lists->n, &lists->capacity, sizeof(*lists->item)))
-			return -ENOMEM;
-		lists->item[lists->n++] = &items->item[i];
-	}
+	struct lists *lists = arg;
+
+	if (item->kind != ITEM_FILE)
+		return 0;
+	if (mem_grow(&lists->item, lists->n, &lists->capacity, sizeof(*lists->item)))
+		return -ENOMEM;
+	lists->item[lists->n++] = item;
 	return 0;
-}
-
-static int lists_of(const struct policy *policy, struct lists *ret)
-{
-	int err = lists_add(ret, &policy->block);
-
-	err = err ? err : lists_add(ret, &policy->never_block);
-	for (size_t i = 0; i < policy->nr_segments && !err; i++) {
-		err = lists_add(ret, &policy->segment[i].members);
-		err = err ? err : lists_add(ret, &policy->segment[i].except);
-	}
-	for (size_t i = 0; i < policy->nr_rules && !err; i++) {
-		err = lists_add(ret, &policy->rule[i].from);
-		err = err ? err : lists_add(ret, &policy->rule[i].to);
-	}
-	for (size_t i = 0; i < policy->nr_limits && !err; i++) {
-		err = lists_add(ret, &policy->limit[i].from);
-		err = err ? err : lists_add(ret, &policy->limit[i].to);
-	}
-	for (size_t i = 0; i < policy->nr_failsafe && !err; i++)
-		err = lists_add(ret, &policy->failsafe[i].from);
-	return err;
 }
 
 static int list_write(int dir, const char *name, const struct item *item)
@@ -312,7 +291,7 @@ static int copy_fill(int dir, const struct policy *policy, const char *final)
 	_cleanup_free_ char *text = NULL;
 	struct lists lists = {0};
 	char name[32];
-	int err = lists_of(policy, &lists);
+	int err = policy_each_item(policy, lists_add, &lists);
 
 	if (!err)
 		err = text_with_lists(policy, &lists, final, &text);

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "cmd/watch.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/netconf.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+
+/* ---- files ---- */
+
+/* Whatever makes a path lead elsewhere, or ends a write into where it leads. */
+#define FILE_EVENTS                                                                              \
+	(IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF | \
+	 IN_MOVE_SELF | IN_ONLYDIR)
+
+struct seen {
+	bool exists;
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime, ctime;
+};
+
+struct watch_files {
+	int fd;
+	char **path;
+	struct seen *seen;
+	size_t n;
+	int *wd;
+	size_t nr_wd, capacity;
+};
+
+int watch_files_open(struct watch_files **ret, struct diag *diag)
+{
+	struct watch_files *watch = calloc(1, sizeof(*watch));
+
+	if (!watch)
+		return diag_fail(diag, -ENOMEM, NULL, "out of memory");
+	watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (watch->fd < 0) {
+		int err = -errno;
+
+		free(watch);
+		return diag_fail(diag, err, NULL, "files cannot be followed: %s", strerror(-err));
+	}
+	*ret = watch;
+	return 0;
+}
+
+static void forget_paths(struct watch_files *watch)
+{
+	for (size_t i = 0; i < watch->n; i++)
+		free(watch->path[i]);
+	free(watch->path);
+	free(watch->seen);
+	watch->path = NULL;
+	watch->seen = NULL;
+	watch->n = 0;
+}
+
+void watch_files_close(struct watch_files *watch)
+{
+	if (!watch)
+		return;
+	forget_paths(watch);
+	free(watch->wd);
+	close(watch->fd);
+	free(watch);
+}
+
+int watch_files_fd(const struct watch_files *watch)
+{
+	return watch->fd;
+}
+
+static struct seen look(const char *path)
+{
+	struct seen seen = {0};
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return seen;
+	return (struct seen){true, st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool same_seen(const struct seen *a, const struct seen *b)
+{
+	return a->exists == b->exists && a->dev == b->dev && a->ino == b->ino &&
+	       a->size == b->size && same_time(&a->mtime, &b->mtime) &&
+	       same_time(&a->ctime, &b->ctime);
+}
+
+static void watch_directory(struct watch_files *watch, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *dir = slash ? strndup(path, slash - path + 1) : strdup(".");
+	int wd;
+
+	if (!dir || mem_grow(&watch->wd, watch->nr_wd, &watch->capacity, sizeof(*watch->wd)))
+		return;
+	wd = inotify_add_watch(watch->fd, dir, FILE_EVENTS);
+	if (wd >= 0)
+		watch->wd[watch->nr_wd++] = wd;
+}
+
+/* Where the name stands, and where it leads to if that is another place. */
+static void watch_path(struct watch_files *watch, const char *path)
+{
+	_cleanup_free_ char *real = realpath(path, NULL);
+
+	watch_directory(watch, path);
+	if (real && strcmp(real, path) != 0)
+		watch_directory(watch, real);
+}
+
+static void watch_again(struct watch_files *watch)
+{
+	_cleanup_free_ int *before = watch->wd;
+	size_t nr_before = watch->nr_wd;
+
+	watch->wd = NULL;
+	watch->nr_wd = watch->capacity = 0;
+	for (size_t i = 0; i < watch->n; i++)
+		watch_path(watch, watch->path[i]);
+	/* Adding a directory again gives its old number: only what nobody asks for any more goes. */
+	for (size_t i = 0; i < nr_before; i++) {
+		bool wanted = false;
+
+		for (size_t j = 0; j < watch->nr_wd && !wanted; j++)
+			wanted = watch->wd[j] == before[i];
+		if (!wanted)
+			inotify_rm_watch(watch->fd, before[i]);
+	}
+}
+
+int watch_files_set(struct watch_files *watch, const char *const *path, size_t n)
+{
+	char **copy = calloc(n + 1, sizeof(*copy));
+	struct seen *seen = calloc(n + 1, sizeof(*seen));
+	size_t i = 0;
+
+	for (; copy && seen && i < n; i++) {
+		copy[i] = strdup(path[i]);
+		if (!copy[i])
+			break;
+		seen[i] = look(path[i]);
+	}
+	if (!copy || !seen || i < n) {
+		while (i)
+			free(copy[--i]);
+		free(copy);
+		free(seen);
+		return -ENOMEM;
+	}
+	forget_paths(watch);
+	watch->path = copy;
+	watch->seen = seen;
+	watch->n = n;
+	watch_again(watch);
+	return 0;
+}
+
+bool watch_files_read(struct watch_files *watch)
+{
+	char buffer[8192] __attribute__((aligned(8)));
+	bool any = false;
+
+	while (read(watch->fd, buffer, sizeof(buffer)) > 0)
+		any = true;
+	return any;
+}
+
+bool watch_files_changed(struct watch_files *watch)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < watch->n; i++) {
+		struct seen seen = look(watch->path[i]);
+
+		changed |= !same_seen(&seen, &watch->seen[i]);
+		watch->seen[i] = seen;
+	}
+	watch_again(watch); /* a directory may have been replaced */
+	return changed;
+}
+
+/* ---- links ---- */
+
+struct known_link {
+	int ifindex;
+	char name[IF_NAMESIZE];
+};
+
+struct watch_links {
+	struct mnl_socket *socket;
+	struct known_link *link;
+	size_t n, capacity;
+};
+
+int watch_links_fd(const struct watch_links *watch)
+{
+	return mnl_socket_get_fd(watch->socket);
+}
+
+static int join_groups(struct mnl_socket *socket)
+{
+	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+				     RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF};
+	int fd = mnl_socket_get_fd(socket), room = 4 << 20, on = 1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+		int group = groups[i];
+
+		if (mnl_socket_setsockopt(socket, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)))
+			return -errno;
+	}
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	/* Where this is refused, addresses behind workloads are found by looking again and again. */
+	setsockopt(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &on, sizeof(on));
+	return 0;
+}
+
+static struct known_link *find_link(struct watch_links *watch, int ifindex)
+{
+	for (size_t i = 0; i < watch->n; i++)
+		if (watch->link[i].ifindex == ifindex)
+			return &watch->link[i];
+	return NULL;
+}
+
+static bool remember_link(struct watch_links *watch, int ifindex, const char *name)
+{
+	struct known_link *link = find_link(watch, ifindex);
+	bool fresh = !link;
+
+	if (fresh && mem_grow(&watch->link, watch->n, &watch->capacity, sizeof(*watch->link)))
+		return true;
+	if (fresh)
+		link = &watch->link[watch->n++];
+	fresh |= strcmp(link->name, name) != 0;
+	link->ifindex = ifindex;
+	snprintf(link->name, sizeof(link->name), "%s", name);
+	return fresh;
+}
+
+static void forget_link(struct watch_links *watch, int ifindex)
+{
+	struct known_link *link = find_link(watch, ifindex);
+
+	if (link)
+		*link = watch->link[--watch->n];
+}
+
+static void remember_present(struct watch_links *watch)
+{
+	struct if_nameindex *names = if_nameindex();
+
+	for (struct if_nameindex *name = names; name && name->if_index; name++)
+		remember_link(watch, name->if_index, name->if_name);
+	if_freenameindex(names);
+}
+
+int watch_links_open(struct watch_links **ret, struct diag *diag)
+{
+	struct watch_links *watch = calloc(1, sizeof(*watch));
+	int err;
+
+	if (!watch)
+		return diag_fail(diag, -ENOMEM, NULL, "out of memory");
+	watch->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	err = watch->socket && !mnl_socket_bind(watch->socket, 0, MNL_SOCKET_AUTOPID) ? 0 : -errno;
+	if (!err)
+		err = join_groups(watch->socket);
+	if (err) {
+		watch_links_close(watch);
+		return diag_fail(diag, err, NULL, "links cannot be followed: %s", strerror(-err));
+	}
+	remember_present(watch);
+	*ret = watch;
+	return 0;
+}
+
+void watch_links_close(struct watch_links *watch)
+{
+	if (!watch)
+		return;
+	if (watch->socket)
+		mnl_socket_close(watch->socket);
+	free(watch->link);
+	free(watch);
+}
+
+static const char *link_name(const struct nlmsghdr *message)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(
+	    attr, message,
+	    sizeof(struct ifinfomsg)) if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
+					  mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >=
+					      0) return mnl_attr_get_str(attr);
+	return "";
+}
+
+static unsigned int judge_message(struct watch_links *watch, const struct nlmsghdr *message,
+				  bool elsewhere)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+
+	switch (message->nlmsg_type) {
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		return elsewhere ? LINKS_URGENT : LINKS_ADDRESSES;
+	case RTM_NEWNETCONF:
+	case RTM_DELNETCONF:
+		return elsewhere ? 0 : LINKS_ADDRESSES;
+	case RTM_NEWLINK:
+		if (elsewhere || mnl_nlmsg_get_payload_len(message) < sizeof(*info))
+			return 0;
+		return remember_link(watch, info->ifi_index, link_name(message)) ? LINKS_URGENT
+										 : LINKS_CHANGED;
+	case RTM_DELLINK:
+		if (elsewhere || mnl_nlmsg_get_payload_len(message) < sizeof(*info))
+			return 0;
+		/* A bridge says that a port has left it with the same type; the link itself is still there. */
+		if (info->ifi_family == AF_UNSPEC)
+			forget_link(watch, info->ifi_index);
+		return LINKS_CHANGED;
+	default:
+		return 0;
+	}
+}
+
+/* Messages of other namespaces come with the id that ours has for them. */
+static bool from_elsewhere(struct msghdr *header)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c))
+		if (c->cmsg_level == SOL_NETLINK && c->cmsg_type == NETLINK_LISTEN_ALL_NSID)
+			return true;
+	return false;
+}
+
+unsigned int watch_links_read(struct watch_links *watch)
+{
+	char buffer[32768] __attribute__((aligned(8))), control[256];
+	unsigned int found = 0;
+
+	for (;;) {
+		struct iovec part = {buffer, sizeof(buffer)};
+		struct msghdr header = {.msg_iov = &part,
+					.msg_iovlen = 1,
+					.msg_control = control,
+					.msg_controllen = sizeof(control)};
+		ssize_t n = recvmsg(watch_links_fd(watch), &header, MSG_DONTWAIT);
+		int left = n;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == ENOBUFS) {
+			found |= LINKS_LOST;
+			continue;
+		}
+		if (n <= 0)
+			return found;
+		for (struct nlmsghdr *message = (struct nlmsghdr *)buffer;
+		     mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+			found |= judge_message(watch, message, from_elsewhere(&header));
+	}
+}
