@@ -77,6 +77,13 @@ typedef const __u8 *cursor;
 #define FORGET(memory, value) ((memory) = (value))
 #endif
 
+/* A part that programs call: what its paths knew ends with its frame. */
+#ifdef __bpf__
+#define WEIR_PART static __attribute__((noinline))
+#else
+#define WEIR_PART static inline
+#endif
+
 #define PARSE_MAX_TAGS	 8
 #define PARSE_MAX_EXT	 16
 #define PARSE_MAX_OFFSET 0x3fff /* headers end well before: bounds the verifier's arithmetic */
@@ -136,7 +143,9 @@ struct packet {
 	__u8 mac[6];
 	__u16 offset;  /* of the header being read */
 	__u8 extended; /* IPv6: an extension header other than hop-by-hop was seen */
-	__u8 pad[7];
+	__u8 pad;
+	__be16 ethertype;
+	__u8 pad2[4];
 };
 
 enum {
@@ -675,10 +684,13 @@ WEIR_INLINE enum weir_reason parse_arp(const struct view *view, struct packet *p
 	return WEIR_OK;
 }
 
-/** parse_l3() - the packet at offset @l3, of Ethernet type @type (wire order). */
-WEIR_INLINE enum weir_reason parse_l3(const struct view *view, struct packet *pkt, __u32 l3,
-				      __be16 type)
+/** parse_network() - the packet at offset pkt->offset, of Ethernet type @type (wire order). */
+WEIR_PART enum weir_reason parse_network(const struct view *view, struct packet *pkt, __be16 type)
 {
+	__u32 l3 = FORGET(pkt->offset, pkt->offset);
+
+	if (l3 > 14 + 4 * PARSE_MAX_TAGS)
+		return WEIR_TRUNCATED; /* cannot be: for the verifier */
 	switch (BE16(type)) {
 	case 0x0800:
 		return parse_ip4(view, pkt, l3);
@@ -692,17 +704,16 @@ WEIR_INLINE enum weir_reason parse_l3(const struct view *view, struct packet *pk
 }
 
 /**
- * parse_frame() - an Ethernet frame.
- * @pkt: zeroed by the caller; addresses, lengths and flags are filled as far as they could be read, also on error
+ * parse_link() - the Ethernet header.
+ * @type: Ethernet type behind the tags, wire order; pkt->offset is set to what follows
  *
- * Returns WEIR_OK when everything that policy can ask about is in @pkt, else why the frame must not pass. Priority tags
- * (VLAN 0) are walked; other VLANs are not ours. Link-layer control protocols are PKT_CONTROL.
+ * Priority tags (VLAN 0) are walked; other VLANs are not ours. Link-layer control protocols are PKT_CONTROL, and there
+ * is nothing behind them to read.
  */
-WEIR_INLINE enum weir_reason parse_frame(const struct view *view, struct packet *pkt)
+WEIR_PART enum weir_reason parse_link(const struct view *view, struct packet *pkt, __be16 *type)
 {
 	cursor at = AT(view, 0);
 	__u32 l3 = 14;
-	__be16 type;
 
 	pkt->ip_len = view->len;
 	if (!HAVE(view, at, 14))
@@ -711,29 +722,45 @@ WEIR_INLINE enum weir_reason parse_frame(const struct view *view, struct packet 
 		pkt->flags |= PKT_L2_MULTI;
 	if (LD8(at, 6) & 1 || (LD32(at, 6) == 0 && LD16(at, 10) == 0))
 		return WEIR_MARTIAN_SOURCE;
-	type = LD16(at, 12);
+	*type = LD16(at, 12);
 	/* 01:80:c2:00:00:0X: bridges keep these to one link */
 	if (LD32(at, 0) == BE32(0x0180c200) && LD8(at, 4) == 0 && LD8(at, 5) < 0x10 &&
-	    (BE16(type) < 0x0600 || type == BE16(0x88cc) || type == BE16(0x8809) ||
-	     type == BE16(0x888e))) {
+	    (BE16(*type) < 0x0600 || *type == BE16(0x88cc) || *type == BE16(0x8809) ||
+	     *type == BE16(0x888e))) {
 		pkt->flags |= PKT_CONTROL;
 		return WEIR_OK;
 	}
-	for (int i = 0; i < PARSE_MAX_TAGS && (type == BE16(0x8100) || type == BE16(0x88a8)); i++) {
+	for (int i = 0; i < PARSE_MAX_TAGS && (*type == BE16(0x8100) || *type == BE16(0x88a8));
+	     i++) {
 		at = AT(view, l3);
 		if (!HAVE(view, at, 4))
 			return WEIR_TRUNCATED;
 		if (BE16(LD16(at, 0)) & 0xfff)
 			return WEIR_VLAN;
-		type = LD16(at, 2);
+		*type = LD16(at, 2);
 		l3 += 4;
 	}
-	if (type == BE16(0x8100) || type == BE16(0x88a8))
-		return WEIR_VLAN;
-	l3 = FORGET(pkt->offset, l3);
-	if (l3 > 14 + 4 * PARSE_MAX_TAGS)
-		return WEIR_TRUNCATED; /* cannot be: for the verifier */
-	return parse_l3(view, pkt, l3, type);
+	pkt->offset = l3;
+	return *type == BE16(0x8100) || *type == BE16(0x88a8) ? WEIR_VLAN : WEIR_OK;
+}
+
+/**
+ * parse_frame() - an Ethernet frame.
+ * @view: read twice by programs (parse_link, then a fresh view for parse_network): the verifier then forgets how much
+ *        of the frame the tags had proved readable
+ * @pkt:  zeroed by the caller; addresses, lengths and flags are filled as far as they could be read, also on error
+ *
+ * Returns WEIR_OK when everything that policy can ask about is in @pkt, else why the frame must not pass.
+ */
+WEIR_INLINE enum weir_reason parse_frame(const struct view *view, struct packet *pkt)
+{
+	enum weir_reason why;
+	__be16 type = 0;
+
+	why = parse_link(view, pkt, &type);
+	if (why != WEIR_OK || pkt->flags & PKT_CONTROL)
+		return why;
+	return parse_network(view, pkt, type);
 }
 
 #endif

@@ -25,6 +25,12 @@ static __always_inline void measure(const struct __sk_buff *skb, struct visit *v
 	v->bytes = payload + segments * v->pkt.headers;
 }
 
+static __always_inline void view_begin(const struct __sk_buff *skb, struct view *view)
+{
+	view->data = (void *)(long)skb->data;
+	view->end = (void *)(long)skb->data_end;
+}
+
 /* @l2: bytes of link-layer header, 14 or 0, a constant of the program */
 static __always_inline enum weir_reason read_packet(struct __sk_buff *skb, struct visit *v,
 						    __u32 l2)
@@ -35,19 +41,22 @@ static __always_inline enum weir_reason read_packet(struct __sk_buff *skb, struc
 
 	if ((void *)(long)skb->data + want > (void *)(long)skb->data_end)
 		bpf_skb_pull_data(skb, want);
-	view.data = (void *)(long)skb->data;
-	view.end = (void *)(long)skb->data_end;
+	view_begin(skb, &view);
 	view.len = skb->len;
 	view.gso = skb->gso_size != 0;
 	if (l2) {
 		/* A tag that the driver took out of the frame: XDP did not see it. */
 		if (skb->vlan_present && skb->vlan_tci & 0xfff)
 			return WEIR_VLAN;
-		why = parse_frame(&view, &v->pkt);
+		why = FORGET(v->why, parse_link(&view, &v->pkt, &v->pkt.ethertype));
+		if (why != WEIR_OK || v->pkt.flags & PKT_CONTROL)
+			return FORGET(v->why, why);
+		view_begin(skb, &view);
 	} else {
 		v->pkt.ip_len = view.len;
-		why = parse_l3(&view, &v->pkt, 0, (__be16)skb->protocol);
+		v->pkt.ethertype = (__be16)skb->protocol;
 	}
+	why = parse_network(&view, &v->pkt, v->pkt.ethertype);
 	measure(skb, v);
 	return FORGET(v->why, why);
 }

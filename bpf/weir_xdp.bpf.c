@@ -22,6 +22,25 @@ static __always_inline int leave_mark(struct xdp_md *ctx, __u32 mark)
 	return 1;
 }
 
+static __always_inline void view_begin(const struct xdp_md *ctx, struct view *view)
+{
+	view->data = (void *)(long)ctx->data;
+	view->end = (void *)(long)ctx->data_end;
+}
+
+static __always_inline enum weir_reason read_frame(const struct xdp_md *ctx, struct view *view,
+						   struct visit *v)
+{
+	enum weir_reason why;
+
+	view_begin(ctx, view);
+	why = FORGET(v->why, parse_link(view, &v->pkt, &v->pkt.ethertype));
+	if (why != WEIR_OK || v->pkt.flags & PKT_CONTROL)
+		return why;
+	view_begin(ctx, view);
+	return parse_network(view, &v->pkt, v->pkt.ethertype);
+}
+
 SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
@@ -35,11 +54,9 @@ int weir_xdp(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (!leave_mark(ctx, (__u32)c->seed))
 		return XDP_PASS;
-	view.data = (void *)(long)ctx->data;
-	view.end = (void *)(long)ctx->data_end;
 	view.len = bpf_xdp_get_buff_len(ctx);
 	v->arrived = ctx->ingress_ifindex;
-	why = FORGET(v->why, parse_frame(&view, &v->pkt));
+	why = FORGET(v->why, read_frame(ctx, &view, v));
 	v->bytes = v->pkt.ip_len;
 	if (why == WEIR_OK)
 		why = decide_nic_in(ctx, v);
