@@ -183,16 +183,35 @@ static __always_inline __u32 region_of(__u8 kind)
 	return kind == WEIR_WORKLOAD ? WEIR_FLOW_WORKLOAD : WEIR_FLOW_SELF;
 }
 
+/* The entry by which later fragments of a masqueraded answer are known: its datagram instead of its ports. */
+static __always_inline void use_datagram(const struct visit *v, struct flow_use *use)
+{
+	use->key.lport = (__be16)v->pkt.fragment_id;
+	use->key.rport = (__be16)(v->pkt.fragment_id >> 16);
+	use->key.proto = 44; /* no transport header: IPv6's number for the fragment header */
+	use->set_flags = 0;
+}
+
 /* Did a masqueraded packet leave by this NIC whose answer this is? Judged at the workload's veth, not here. */
 static __always_inline int masquerade_seen(struct visit *v)
 {
 	struct flow_use *use = &v->use;
 
-	if (v->hook > WEIR_HOOK_NIC_IN)
+	if (v->hook > WEIR_HOOK_NIC_IN || v->dst_kind != WEIR_SELF || v->pkt.flags & PKT_OPENS)
 		return 0;
 	use_flow(v, use, WEIR_FLOW_MASQ, 1);
+	if (v->pkt.flags & PKT_LATER) {
+		use_datagram(v, use);
+		return flow_seen(use);
+	}
 	use->set_flags = WEIR_FLOW_REPLIED | (v->pkt.flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0);
-	return flow_seen(use);
+	if (!flow_seen(use))
+		return 0;
+	if (v->pkt.flags & PKT_FRAGMENT) {
+		use_datagram(v, use);
+		flow_make(use);
+	}
+	return 1;
 }
 
 /* ---- TCP: any segment but an opening SYN, when no rule that names the port settles it ---- */
@@ -208,7 +227,7 @@ static __always_inline enum weir_reason judge_tcp_rest(struct WEIR_CTX *ctx, str
 	struct socket_query *query = &v->query;
 	enum socket_answer found;
 
-	if (!egress && kind == WEIR_SELF && masquerade_seen(v)) {
+	if (!egress && masquerade_seen(v)) {
 		v->reply = 1;
 		return WEIR_OK;
 	}
@@ -310,11 +329,11 @@ static __always_inline enum weir_reason judge_arriving(struct WEIR_CTX *ctx, str
 	if (by_name(opened))
 		return pass_opening(v, opened, WEIR_DIR_INGRESS);
 	answers = answered(v, 0);
+	if (masquerade_seen(v)) {
+		v->reply = 1;
+		return WEIR_OK;
+	}
 	if (!(pkt->flags & PKT_OPENS)) {
-		if (v->dst_kind == WEIR_SELF && masquerade_seen(v)) {
-			v->reply = 1;
-			return WEIR_OK;
-		}
 		if (answers & RULING_ALLOWED) {
 			use_flow(v, use, region_of(v->dst_kind), 1);
 			use->set_flags = WEIR_FLOW_REPLIED;
@@ -364,6 +383,10 @@ static __always_inline enum weir_reason judge_later(struct visit *v, int egress,
 	answers = answered(v, egress);
 	if (answers & RULING_ALLOWED)
 		return pass_reply(v, answers, egress ? WEIR_DIR_INGRESS : WEIR_DIR_EGRESS);
+	if (!egress && masquerade_seen(v)) {
+		v->reply = 1;
+		return WEIR_OK;
+	}
 	return drop_refused(v, opened, direction);
 }
 

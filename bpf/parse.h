@@ -145,7 +145,7 @@ struct packet {
 	__u8 extended; /* IPv6: an extension header other than hop-by-hop was seen */
 	__u8 pad;
 	__be16 ethertype;
-	__u8 pad2[4];
+	__be32 fragment_id;
 };
 
 enum {
@@ -551,6 +551,7 @@ WEIR_INLINE enum weir_reason parse_ip4(const struct view *view, struct packet *p
 	fragment = BE16(LD16(at, 6));
 	if (fragment & 0x3fff)
 		pkt->flags |= PKT_FRAGMENT;
+	pkt->fragment_id = LD16(at, 4);
 	if (fragment & 0x1fff) {
 		pkt->flags |= PKT_LATER;
 		/* offset 8 rewrites TCP flags (RFC 3128); past 65,535 the datagram cannot be */
@@ -608,6 +609,7 @@ WEIR_INLINE enum weir_reason parse_chain6(const struct view *view, struct packet
 				return WEIR_BAD_FRAGMENT;
 			if (fragment & 0xfff9)
 				pkt->flags |= PKT_FRAGMENT;
+			pkt->fragment_id = LD32(at, 4);
 			if (fragment & 0xfff8) {
 				pkt->flags |= PKT_LATER;
 				if ((fragment & 0xfff8) + (end - o - 8) > 65535)

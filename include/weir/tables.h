@@ -426,7 +426,7 @@ enum weir_flow_region {
 	WEIR_FLOW_REGIONS = 5,
 };
 #define WEIR_FLOW_SETS	8192 /* per region: 65,536 flows */
-#define WEIR_FLOW_QUOTA 2
+#define WEIR_FLOW_QUOTA 4
 
 /* weir_block: run-time blocks, longest prefix; IPv4 prefixes as 96 + length. An expired entry blocks nothing. */
 struct weir_block_key {
