@@ -45,7 +45,7 @@ BPF_OBJECTS := $(O)/bpf/weir_xdp.bpf.o $(O)/bpf/weir_tc.bpf.o
 SKELETONS := $(O)/gen/weir_xdp.skel.h $(O)/gen/weir_tc.skel.h
 
 .PHONY: all
-all: $(O)/weir ## build the program
+all: $(O)/weir ## build the program, $(O)/weir (no privilege needed)
 
 $(O)/weir: $(call obj,cmd) $(foreach l,audit kernel compile policy base,$(O)/lib$(l).a)
 	$(call say,LD,$@)
@@ -76,24 +76,85 @@ $(O)/gen/%.skel.h: $(O)/bpf/%.bpf.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
-# Unit tests: tests/unit/test_<layer>_*.c link the layers up to theirs.
-UNIT_SRC := $(wildcard tests/unit/test_*.c)
-UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
+# Tests in C: tests/unit/test_LAYER_*.c link the layers up to theirs (and run under ASan and UBSan, see `test`);
+# tests/prog/*.c run the kernel programs and link all of them.
 layer_of = $(word 2,$(subst _, ,$(notdir $(1))))
 layers_upto = $(if $(filter base,$(1)),base,$(if $(filter policy,$(1)),policy base,$(if $(filter compile bpf,$(1)),compile policy base,$(if $(filter kernel,$(1)),kernel compile policy base,audit kernel compile policy base))))
-define unit_rule
-$(O)/tests/unit/$(1): $(O)/tests/unit/$(1).o $(foreach l,$(call layers_upto,$(call layer_of,$(1))),$(O)/lib$(l).a)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
+PROG_SRC := $(wildcard tests/prog/*.c)
+PROG := $(patsubst %.c,$(O)/%,$(PROG_SRC))
+define test_rule
+$(O)/$(1): $(O)/$(1).o $(foreach l,$(2),$(O)/lib$(l).a)
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< -L$(O) $(foreach l,$(call layers_upto,$(call layer_of,$(1))),-l$(l)) -lcmocka $$(LIBS)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< $$(filter %.o,$$(filter-out $$<,$$^)) -L$(O) $(foreach l,$(2),-l$(l)) -lcmocka $$(LIBS)
 endef
-$(foreach t,$(UNIT_SRC),$(eval $(call unit_rule,$(basename $(notdir $(t))))))
+$(foreach t,$(UNIT_SRC),$(eval $(call test_rule,$(basename $(t)),$(call layers_upto,$(call layer_of,$(t))))))
+$(foreach t,$(PROG_SRC),$(eval $(call test_rule,$(basename $(t)),audit kernel compile policy base)))
+
+.PHONY: unit-programs prog-programs
+unit-programs: $(UNIT)
+prog-programs: $(PROG)
+
+# The tests' last line is theirs: no "Entering directory" around it.
+submake = +$(Q)$(MAKE) --no-print-directory O=$(1)
+
+.PHONY: deps
+deps: ## install the Debian packages that build, tests and demo need (root)
+	@scripts/install-deps.sh
 
 .PHONY: unit
-unit: $(UNIT)
-	@status=0; for t in $(UNIT); do $$t || status=1; done; exit $$status
+unit: ## build and run the unit tests, under ASan and UBSan
+	$(call submake,$(O)/asan) DEBUG=1 unit-programs
+	@O='$(O)' tests/run.sh unit
+
+.PHONY: test
+test: ## install what is needed, build, run all tests (root)
+	@scripts/install-deps.sh
+	$(call submake,$(O)) all prog-programs
+	$(call submake,$(O)/asan) DEBUG=1 unit-programs
+	@O='$(O)' tests/run.sh
+
+.PHONY: demo
+demo: ## install what is needed, build, show a policy at work in namespaces (root, two minutes)
+	@scripts/install-deps.sh
+	$(call submake,$(O)) all
+	@O='$(O)' scripts/demo.sh
+
+.PHONY: bench
+bench: ## measure ns per packet (root)
+	@scripts/install-deps.sh
+	$(call submake,$(O)) all
+	@O='$(O)' tests/bench/run.sh
+
+.PHONY: proof
+proof: ## model-check parser, limiter and generation word
+	@O='$(O)' tests/proof/run.sh
+
+.PHONY: check
+check: $(SKELETONS) ## formatting, static analysis, layers, manual pages
+	@O='$(O)' scripts/check.sh
+
+DOC := $(PREFIX)/share/doc/weir
+.PHONY: install
+install: all ## install below DESTDIR and PREFIX (default /usr/local)
+	install -D -m 755 $(O)/weir $(DESTDIR)$(PREFIX)/sbin/weir
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 user/man/weir.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 user/man/weir-policy.5
+	install -D -m 644 -t $(DESTDIR)$(DOC)/policies scripts/policies/*.yaml
+	install -D -m 644 scripts/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/weir
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/sbin/weir|$(PREFIX)/sbin/weir|g' scripts/deploy/weir.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
 
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf $(O)
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+.PHONY: help
+help: ## this list
+	@echo 'make TARGET [O=build] [V=1] [DEBUG=1] [PREFIX=/usr/local] [DESTDIR=]'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | sed 's|$$(O)|$(O)|' | awk -F'\t' '{ printf "  %-8s %s\n", $$1, $$2 }'
+
+-include $(shell test -d $(O) && find $(O) -path $(O)/asan -prune -o -name '*.d' -print)

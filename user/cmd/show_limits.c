@@ -234,7 +234,7 @@ static void print_sources(const struct sources *all, size_t index, const struct 
 	}
 	table_print(&table, 2);
 	if (more)
-		printf("  … and %s more (-n 0 shows all)\n", text_count(more, left));
+		printf("  ... and %s more (-n 0 shows all)\n", text_count(more, left));
 }
 
 static void print_limit(const struct view *view, const struct weir_rule *name,

@@ -275,7 +275,7 @@ static int walk_end(struct walk *walk, int err, const struct diag *diag)
 		return cmd_json(walk->list, EXIT_DONE);
 	table_print(&walk->table, 0);
 	if (walk->more)
-		printf("… and %s more (-n 0 shows all)\n", text_count(walk->more, text));
+		printf("... and %s more (-n 0 shows all)\n", text_count(walk->more, text));
 	return EXIT_DONE;
 }
 

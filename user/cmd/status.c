@@ -190,7 +190,7 @@ static void print_head(const struct cmd_context *ctx, const struct kernel_status
 	__u64 now = now_ns(CLOCK_REALTIME), applied = status->config.applied_ns;
 	char a[TEXT_LEN], b[TEXT_LEN];
 
-	printf("%s● weir%s  %s%s generation %u%s", term_begin(colour), term_end(colour),
+	printf("%sweir%s  %s%s generation %u%s", term_begin(colour), term_end(colour),
 	       term_begin(BOLD), status->monitor ? "monitoring (drops nothing)," : "enforcing",
 	       status->generation, term_end(BOLD));
 	if (applied)
@@ -323,7 +323,7 @@ static void print_interfaces(const struct kernel_status *status)
 static void print_status(const struct cmd_context *ctx, const struct kernel_status *status)
 {
 	if (!status->generation) {
-		printf("○ weir  nothing is in force in %s: all traffic passes\n", ctx->pin_dir);
+		printf("weir  nothing is in force in %s: all traffic passes\n", ctx->pin_dir);
 		return;
 	}
 	print_head(ctx, status);

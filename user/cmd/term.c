@@ -146,6 +146,14 @@ static void print_cell(const char *text, size_t wide, bool right, bool last, enu
 		printf("%*s", (right ? 0 : pad) + 2, "");
 }
 
+static bool titled(const struct table *table)
+{
+	for (size_t c = 0; c < table->columns; c++)
+		if (table->heads[c][0] && strcmp(table->heads[c], ">"))
+			return true;
+	return false;
+}
+
 void table_print(struct table *table, unsigned int indent)
 {
 	size_t columns = table->columns, rows = table->n / columns;
@@ -157,7 +165,7 @@ void table_print(struct table *table, unsigned int indent)
 			if (width(table->cell[r * columns + c]) > wide[c])
 				wide[c] = width(table->cell[r * columns + c]);
 	}
-	for (size_t r = 0; rows && r <= rows; r++) {
+	for (size_t r = titled(table) ? 0 : 1; rows && r <= rows; r++) {
 		printf("%*s", (int)indent, "");
 		for (size_t c = 0; c < columns; c++) {
 			bool right = table->heads[c][0] == '>';

@@ -21,7 +21,7 @@ char *term_safe(const char *text);
 
 /**
  * struct table - rows of cells, printed with columns as wide as they need.
- * @heads: titles, NULL-terminated; ">" in front: right-aligned. A head of "" has no title.
+ * @heads: titles, NULL-terminated; ">" in front: right-aligned. Without any title no title line is printed.
  */
 struct table {
 	const char *const *heads;
