@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The policy's own `tests:`, asked of the compiled tables. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "compile/compile.h"
+
+#define MAX_DEPTH 256
+
+/* One end of a test: an address, and the homes that it may have. */
+struct end {
+	struct weir_addr address;
+	bool known; /* the address; self gets one of the other end's family */
+	__u16 zone; /* of the interface that was named */
+	bool has_zone;
+	enum weir_kind kind[2]; /* deduced, and the other one that it might be */
+	int nr_kinds;
+	char text[ADDR_TEXT_LEN];
+};
+
+struct run {
+	const struct policy *policy;
+	const struct tables *tables;
+	const struct environment *env;
+};
+
+static const char *const home_names[] = {"self", "a workload", "transit"};
+
+static bool items_contain(const struct run *run, const struct items *items,
+			  const struct weir_addr *address, int depth);
+
+static bool segment_contains(const struct run *run, const char *name,
+			     const struct weir_addr *address, int depth)
+{
+	const struct policy *policy = run->policy;
+
+	for (size_t i = 0; i < policy->nr_segments; i++)
+		if (strcmp(policy->segment[i].name, name) == 0)
+			return depth < MAX_DEPTH &&
+			       items_contain(run, &policy->segment[i].members, address,
+					     depth + 1) &&
+			       !items_contain(run, &policy->segment[i].except, address, depth + 1);
+	return false;
+}
+
+static const struct env_interface *interface_of(const struct run *run, const char *name)
+{
+	for (size_t i = 0; run->env && i < run->env->nr_interfaces; i++)
+		if (strcmp(run->env->interface[i].name, name) == 0)
+			return &run->env->interface[i];
+	return NULL;
+}
+
+static bool list_contains(const struct prefix *list, size_t n, const struct weir_addr *address)
+{
+	for (size_t i = 0; i < n; i++)
+		if (prefix_contains(&list[i], address))
+			return true;
+	return false;
+}
+
+static bool item_contains(const struct run *run, const struct item *item,
+			  const struct weir_addr *address, int depth)
+{
+	const struct env_interface *interface;
+
+	switch (item->kind) {
+	case ITEM_PREFIX:
+		return prefix_contains(&item->prefix, address);
+	case ITEM_RANGE:
+		return addr_is_v4(&item->first) == addr_is_v4(address) &&
+		       memcmp(&item->first, address, sizeof(*address)) <= 0 &&
+		       memcmp(address, &item->last, sizeof(*address)) <= 0;
+	case ITEM_SEGMENT:
+		return segment_contains(run, item->name, address, depth);
+	case ITEM_FILE:
+		return list_contains(item->list, item->nr_list, address);
+	case ITEM_INTERFACE:
+		interface = interface_of(run, item->name);
+		return interface &&
+		       list_contains(interface->address, interface->nr_addresses, address);
+	case ITEM_ANY:
+		return true;
+	case ITEM_SELF:
+	case ITEM_WORKLOADS:
+		return false;
+	}
+	return false;
+}
+
+static bool items_contain(const struct run *run, const struct items *items,
+			  const struct weir_addr *address, int depth)
+{
+	for (size_t i = 0; i < items->n; i++)
+		if (item_contains(run, &items->item[i], address, depth))
+			return true;
+	return false;
+}
+
+/* `any` inside a segment names no address: a segment is where somebody wrote addresses down. */
+static bool in_some_segment(const struct run *run, const struct weir_addr *address)
+{
+	for (size_t i = 0; i < run->policy->nr_segments; i++)
+		if (segment_contains(run, run->policy->segment[i].name, address, 0))
+			return true;
+	return false;
+}
+
+static const struct segment *find_segment(const struct run *run, const char *name)
+{
+	for (size_t i = 0; i < run->policy->nr_segments; i++)
+		if (strcmp(run->policy->segment[i].name, name) == 0)
+			return &run->policy->segment[i];
+	return NULL;
+}
+
+static bool family_fits(const struct weir_addr *address, int family)
+{
+	return family == AF_UNSPEC || addr_is_v4(address) == (family == AF_INET);
+}
+
+static bool first_of_list(const struct run *run, const struct segment *in,
+			  const struct prefix *list, size_t n, int family, struct weir_addr *ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!family_fits(&list[i].address, family))
+			continue;
+		if (in && items_contain(run, &in->except, &list[i].address, 0))
+			continue;
+		*ret = list[i].address;
+		return true;
+	}
+	return false;
+}
+
+/* First address of @item that segment @in (NULL: none) does not take out again, of a family (AF_UNSPEC: either). */
+static bool first_address(const struct run *run, const struct segment *in, const struct item *item,
+			  int family, int depth, struct weir_addr *ret)
+{
+	const struct env_interface *interface;
+	const struct segment *segment;
+	struct prefix prefix;
+
+	switch (item->kind) {
+	case ITEM_PREFIX:
+		return first_of_list(run, in, &item->prefix, 1, family, ret);
+	case ITEM_RANGE:
+		prefix = (struct prefix){.address = item->first};
+		return first_of_list(run, in, &prefix, 1, family, ret);
+	case ITEM_FILE:
+		return first_of_list(run, in, item->list, item->nr_list, family, ret);
+	case ITEM_INTERFACE:
+		interface = interface_of(run, item->name);
+		return interface && first_of_list(run, in, interface->address,
+						  interface->nr_addresses, family, ret);
+	case ITEM_SEGMENT:
+		segment = find_segment(run, item->name);
+		for (size_t i = 0; segment && depth < MAX_DEPTH && i < segment->members.n; i++)
+			if (first_address(run, segment, &segment->members.item[i], family,
+					  depth + 1, ret) &&
+			    !(in && items_contain(run, &in->except, ret, 0)))
+				return true;
+		return false;
+	case ITEM_ANY:
+	case ITEM_SELF:
+	case ITEM_WORKLOADS:
+		return false;
+	}
+	return false;
+}
+
+static bool is_scoped(const struct weir_addr *address)
+{
+	if (addr_is_v4(address))
+		return address->byte[12] == 127 ||
+		       (address->byte[12] == 169 && address->byte[13] == 254);
+	return (address->byte[0] == 0xfe && (address->byte[1] & 0xc0) == 0x80) ||
+	       (address->byte[0] == 0 && address->byte[15] == 1);
+}
+
+/* An address of this node as others see it; where the host tells of none, one that is in no segment will do. */
+static void self_address(const struct run *run, int family, struct weir_addr *ret)
+{
+	for (size_t i = 0; run->env && i < run->env->nr_interfaces; i++) {
+		const struct env_interface *interface = &run->env->interface[i];
+
+		for (size_t j = 0; j < interface->nr_addresses; j++) {
+			const struct weir_addr *address = &interface->address[j].address;
+
+			if (!family_fits(address, family) || is_scoped(address))
+				continue;
+			*ret = *address;
+			return;
+		}
+	}
+	memset(ret, 0, sizeof(*ret));
+	if (family != AF_INET6)
+		ret->byte[10] = ret->byte[11] = 0xff;
+}
+
+static void set_kinds(const struct run *run, const struct item *item, enum test_home home,
+		      struct end *end)
+{
+	bool workloads = run->policy->nr_workloads > 0;
+
+	end->nr_kinds = 1;
+	if (home != HOME_UNSAID) {
+		end->kind[0] = home == HOME_SELF       ? WEIR_SELF
+			       : home == HOME_WORKLOAD ? WEIR_WORKLOAD
+						       : WEIR_OTHER;
+	} else if (item->kind == ITEM_SELF || item->kind == ITEM_INTERFACE) {
+		end->kind[0] = WEIR_SELF;
+	} else if (workloads && in_some_segment(run, &end->address)) {
+		end->kind[0] = WEIR_WORKLOAD;
+		end->kind[end->nr_kinds++] = WEIR_OTHER;
+	} else {
+		end->kind[0] = WEIR_OTHER;
+		if (workloads)
+			end->kind[end->nr_kinds++] = WEIR_WORKLOAD;
+	}
+}
+
+static void set_zone(const struct run *run, const struct item *item, struct end *end)
+{
+	const struct env_interface *interface =
+	    item->kind == ITEM_INTERFACE ? interface_of(run, item->name) : NULL;
+
+	end->has_zone = interface != NULL;
+	if (interface)
+		end->zone = run->tables->zone[interface - run->env->interface];
+}
+
+static int other_family(const struct end *end)
+{
+	if (!end->known)
+		return AF_UNSPEC;
+	return addr_is_v4(&end->address) ? AF_INET : AF_INET6;
+}
+
+/* Ends that say their family first, then those that follow the other's. */
+static bool find_addresses(const struct run *run, const struct test_case *test, struct end *from,
+			   struct end *to)
+{
+	const struct item *item[2] = {&test->from, &test->to};
+	struct end *end[2] = {from, to};
+
+	for (int i = 0; i < 2; i++)
+		if (item[i]->kind == ITEM_PREFIX || item[i]->kind == ITEM_RANGE)
+			end[i]->known =
+			    first_address(run, NULL, item[i], AF_UNSPEC, 0, &end[i]->address);
+	for (int i = 0; i < 2; i++)
+		if (!end[i]->known && item[i]->kind != ITEM_SELF)
+			end[i]->known = first_address(run, NULL, item[i], other_family(end[1 - i]),
+						      0, &end[i]->address);
+	for (int i = 0; i < 2; i++)
+		if (!end[i]->known && item[i]->kind == ITEM_SELF) {
+			self_address(run, other_family(end[1 - i]), &end[i]->address);
+			end[i]->known = true;
+		}
+	return from->known && to->known && addr_is_v4(&from->address) == addr_is_v4(&to->address);
+}
+
+static bool ask(const struct run *run, const struct test_case *test, const struct end *from,
+		enum weir_kind from_kind, const struct end *to, enum weir_kind to_kind, bool *ret)
+{
+	struct question question = {.source = from->address,
+				    .destination = to->address,
+				    .source_kind = from_kind,
+				    .destination_kind = to_kind,
+				    .proto = test->port.proto,
+				    .port = test->port.first == PORT_ANY ? 0 : test->port.first};
+	struct answer answer;
+
+	/* The interface of arrival, or of departure for what this node sends. */
+	question.zone = to->has_zone ? to->zone : from->has_zone ? from->zone : 0;
+	if (tables_eval(run->tables, &question, &answer))
+		return false;
+	*ret = answer.allow;
+	return true;
+}
+
+static const char *said(bool allow)
+{
+	return allow ? "allow" : "deny";
+}
+
+/* Every home that the ends may have is asked: where they disagree, the test must say which it means. */
+static bool judge(const struct run *run, const struct test_case *test, const struct end *from,
+		  const struct end *to, char *text, size_t size)
+{
+	bool first, verdict;
+
+	if (!ask(run, test, from, from->kind[0], to, to->kind[0], &first)) {
+		snprintf(text, size, "the tables are incomplete");
+		return false;
+	}
+	for (int i = 0; i < from->nr_kinds; i++)
+		for (int j = 0; j < to->nr_kinds; j++) {
+			if (!ask(run, test, from, from->kind[i], to, to->kind[j], &verdict)) {
+				snprintf(text, size, "the tables are incomplete");
+				return false;
+			}
+			if (verdict == first)
+				continue;
+			snprintf(
+			    text, size,
+			    "%s where %s is %s and %s is %s, %s where they are %s and %s: say which with home:",
+			    said(first), from->text, home_names[from->kind[0]], to->text,
+			    home_names[to->kind[0]], said(verdict), home_names[from->kind[i]],
+			    home_names[to->kind[j]]);
+			return false;
+		}
+	if (first == test->expect_allow)
+		return true;
+	snprintf(text, size, "expected %s, found %s, from %s (%s) to %s (%s)",
+		 said(test->expect_allow), said(first), from->text, home_names[from->kind[0]],
+		 to->text, home_names[to->kind[0]]);
+	return false;
+}
+
+static void run_test(const struct run *run, const struct test_case *test, struct test_result *ret)
+{
+	struct end from = {0}, to = {0};
+
+	ret->test = test;
+	ret->passed = false;
+	if (test->port.proto == PORT_ANY || (test->port.first != test->port.last) ||
+	    (test->port.first == PORT_ANY &&
+	     (test->port.proto == IPPROTO_TCP || test->port.proto == IPPROTO_UDP ||
+	      test->port.proto == IPPROTO_SCTP))) {
+		snprintf(ret->text, sizeof(ret->text), "a test names one protocol and one port");
+		return;
+	}
+	if (!find_addresses(run, test, &from, &to)) {
+		snprintf(ret->text, sizeof(ret->text), "%s",
+			 from.known && to.known ? "from and to are of different families"
+			 : from.known		? "to stands for no address"
+						: "from stands for no address");
+		return;
+	}
+	set_kinds(run, &test->from, test->home_from, &from);
+	set_kinds(run, &test->to, test->home_to, &to);
+	set_zone(run, &test->from, &from);
+	set_zone(run, &test->to, &to);
+	addr_format(&from.address, from.text);
+	addr_format(&to.address, to.text);
+	ret->passed = judge(run, test, &from, &to, ret->text, sizeof(ret->text));
+}
+
+int tests_run(const struct policy *policy, const struct tables *tables,
+	      const struct environment *env, struct test_result **ret)
+{
+	const struct run run = {policy, tables, env};
+	struct test_result *results = calloc(policy->nr_tests + 1, sizeof(*results));
+	int failed = 0;
+
+	if (!results)
+		return -ENOMEM;
+	for (size_t i = 0; i < policy->nr_tests; i++) {
+		run_test(&run, &policy->test[i], &results[i]);
+		failed += !results[i].passed;
+	}
+	*ret = results;
+	return failed;
+}
