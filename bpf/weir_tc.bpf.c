@@ -32,33 +32,54 @@ static __always_inline void view_begin(const struct __sk_buff *skb, struct view 
 }
 
 /* @l2: bytes of link-layer header, 14 or 0, a constant of the program */
-static __always_inline enum weir_reason read_packet(struct __sk_buff *skb, struct visit *v,
+static __always_inline enum weir_reason read_linear(struct __sk_buff *skb, struct visit *v,
 						    __u32 l2)
 {
 	struct view view = {};
-	__u32 want = skb->len < TC_HEADERS ? skb->len : TC_HEADERS;
 	enum weir_reason why;
 
-	if ((void *)(long)skb->data + want > (void *)(long)skb->data_end)
-		bpf_skb_pull_data(skb, want);
 	view_begin(skb, &view);
 	view.len = skb->len;
 	view.gso = skb->gso_size != 0;
 	if (l2) {
-		/* A tag that the driver took out of the frame: XDP did not see it. */
-		if (skb->vlan_present && skb->vlan_tci & 0xfff)
-			return WEIR_VLAN;
 		why = FORGET(v->why, parse_link(&view, &v->pkt, &v->pkt.ethertype));
 		if (why != WEIR_OK || v->pkt.flags & PKT_CONTROL)
-			return FORGET(v->why, why);
+			return why;
 		view_begin(skb, &view);
 	} else {
 		v->pkt.ip_len = view.len;
 		v->pkt.ethertype = (__be16)skb->protocol;
 	}
-	why = parse_network(&view, &v->pkt, v->pkt.ethertype);
+	return parse_network(&view, &v->pkt, v->pkt.ethertype);
+}
+
+/*
+ * Headers are in the linear part nearly always, and making it longer can copy the packet: it is read as it is first,
+ * and only what ended there is read again.
+ */
+static __always_inline enum weir_reason read_packet(struct __sk_buff *skb, struct visit *v,
+						    __u32 l2)
+{
+	enum weir_reason why;
+
+	/* A tag that the driver took out of the frame: XDP did not see it. */
+	if (l2 && skb->vlan_present && skb->vlan_tci & 0xfff) {
+		v->pkt.ip_len = skb->len;
+		return WEIR_VLAN;
+	}
+	for (int i = 0; i < 2; i++) {
+		why = FORGET(v->why, read_linear(skb, v, l2));
+		if (why != WEIR_TRUNCATED &&
+		    (v->pkt.flags & (PKT_ICMP_ERROR | PKT_INNER)) != PKT_ICMP_ERROR)
+			break;
+		if ((void *)(long)skb->data + skb->len <= (void *)(long)skb->data_end)
+			break;
+		bpf_skb_pull_data(skb, skb->len < TC_HEADERS ? skb->len : TC_HEADERS);
+		if (i == 0)
+			__builtin_memset(&v->pkt, 0, sizeof(v->pkt));
+	}
 	measure(skb, v);
-	return FORGET(v->why, why);
+	return why;
 }
 
 static __always_inline int verdict(struct __sk_buff *skb, struct visit *v, enum weir_reason why)

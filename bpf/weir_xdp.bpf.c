@@ -52,11 +52,14 @@ int weir_xdp(struct xdp_md *ctx)
 	v = visit_begin(WEIR_HOOK_XDP, ctx->ingress_ifindex);
 	if (!v || !c)
 		return XDP_PASS;
-	if (!leave_mark(ctx, (__u32)c->seed))
-		return XDP_PASS;
 	view.len = bpf_xdp_get_buff_len(ctx);
 	v->arrived = ctx->ingress_ifindex;
 	why = FORGET(v->why, read_frame(ctx, &view, v));
+	/* Headers beyond the first buffer: TC can reach them. */
+	if (why == WEIR_TRUNCATED && view.len > (__u32)(ctx->data_end - ctx->data))
+		return XDP_PASS;
+	if (!leave_mark(ctx, (__u32)c->seed))
+		return XDP_PASS;
 	v->bytes = v->pkt.ip_len;
 	if (why == WEIR_OK)
 		why = decide_nic_in(ctx, v);
