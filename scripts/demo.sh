@@ -12,7 +12,6 @@ LAB_PREFIX=weir-demo
 . "$(dirname "$0")/../tests/lib/lab.sh"
 
 POLICY=$ROOT/scripts/policies/kato.yaml
-BPFTOOL=$([ -x /usr/sbin/bpftool ] && echo /usr/sbin/bpftool || echo bpftool)
 ATTACKER=203.0.113.66
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then

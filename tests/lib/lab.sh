@@ -10,8 +10,10 @@
 #   lab_workload ROLE V4 V6     a container behind the node's veth-ROLE
 #
 #   at ROLE CMD…                run there                    spawn ROLE NAME CMD…    in the background, output to $TMP/NAME
-#   listen ROLE NAME PORT…      wire listen, and wait         stop NAME               end it
-#   weir ARG…                   weir in the node's namespace  wire CMD…               the tool of wire.c
+#   listen ROLE NAME PORT…      wire listen, and wait         chat ROLE NAME TARGET   a connection that keeps talking
+#   stop NAME…                  end what was spawned          lively NAME             "alive" or "stalled"
+#   weir ARG…                   weir in the node's namespace  policy                  apply standard input, or fail the test
+#   counted MAP INDEX FIELD     a counter, through bpftool    reason NAME             packets dropped for it
 #   ok|not_ok NAME [WHY]   skip NAME REASON   same NAME GOT WANTED   reach NAME ROLE SPEC=STATE…   finish
 #
 # Outside: 203.0.113.0/24 and 2001:db8:113::/64 (clients), 198.51.100.0/28 and 2001:db8:51::/64 (administrators);
@@ -25,6 +27,7 @@ case $O in /*) ;; *) O=$ROOT/$O ;; esac
 WEIR=${WEIR:-$O/weir}
 WIRE=$O/tests/lib/wire
 PYTHON=$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || command -v python3 || true)
+BPFTOOL=$([ -x /usr/sbin/bpftool ] && echo /usr/sbin/bpftool || echo bpftool)
 LAB='' TMP='' FAILED=0 LAB_PREFIX=${LAB_PREFIX:-weir-test}
 declare -a LAB_ROLES=()
 declare -A LAB_PIDS=()
@@ -48,6 +51,10 @@ lab_start() {
 	trap lab_clean EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
+	if [ ! -x "$WEIR" ]; then
+		not_ok "$1" "$WEIR is not built"
+		exit 1
+	fi
 	lab_tool
 	# What an earlier run that was killed left under this name.
 	lab_remove_namespaces "$(ip netns list | awk -v p="$LAB-" 'index($1, p) == 1 { print $1 }')"
@@ -207,6 +214,39 @@ listen() {
 	shift 2
 	spawn "$role" "$name" "$WIRE" listen "$@"
 	ready "$name"
+}
+
+chat() {
+	spawn "$1" "$2" "$WIRE" chat --every 25 "$3"
+	ready "$2"
+}
+
+# What a chat did in the last 400 ms, after 300 ms for what was under way.
+lively() {
+	local before
+	sleep "${SETTLE:-0.3}"
+	before=$(wc -l <"$TMP/$1")
+	sleep 0.4
+	if [ "$(wc -l <"$TMP/$1")" -gt "$((before + 3))" ]; then echo alive; else echo stalled; fi
+}
+
+policy() {
+	cat >"$TMP/policy.yaml"
+	weir apply "$TMP/policy.yaml" >"$TMP/apply.out" 2>&1 || {
+		not_ok "$LAB: the policy applies" "$(tail -n 3 "$TMP/apply.out" | tr '\n' ' ')"
+		exit 1
+	}
+}
+
+pins() { echo "/sys/fs/bpf/weir/$LAB-node"; }
+
+counted() {
+	"$BPFTOOL" -j map dump pinned "$(pins)/maps/$1" | "$PYTHON" "$LAB_DIR/bpfdump.py" count |
+		awk -v i="index=$2" -v f="$3=" '$1 == i { for (k = 2; k <= NF; k++) if (index($k, f) == 1) n = substr($k, length(f) + 1) } END { print n + 0 }'
+}
+
+reason() {
+	weir show counters --json | json "sum(c['dropped']['packets'] for c in d if c['kind'] == 'reason' and c['rule'] == '$1')"
 }
 
 mac_of() { ip -n "$LAB-$1" -j link show dev "${2:-eth0}" | sed -n 's/.*"address":"\([0-9a-f:]*\)".*/\1/p'; }

@@ -4,18 +4,21 @@
  * connections starts in milliseconds. Addresses are IPv4 or IPv6 everywhere; times are ns of CLOCK_MONOTONIC.
  *
  *   wire send    --dev D --dmac MAC --from A[+N] --to A --proto tcp|udp|icmp|NUM [--sport P] [--dport P[,P...]]
- *                [--flags SAFR] [--count N] [--rate PPS] [--len BYTES] [--times FILE] [--first ID]
+ *                [--flags SAFR] [--count N] [--rate PPS] [--burst N] [--len BYTES] [--times FILE] [--first ID]
  *       Frames by AF_PACKET. --from A+N: N addresses from A on, in turn; --dport: in turn. Frame i carries ID + i (TCP
- *       sequence number, first four bytes of UDP). --times: "ID NS" a line. Prints how many were sent and how long it took.
+ *       sequence number, first four bytes of UDP). --burst: the first N at once, the others at the rate. --proto arp:
+ *       requests for --to by the sender --from. --times: "ID NS" a line. Prints how many were sent and how long it took.
  *   wire sniff   --dev D | --raw PROTO [-6] [--out FILE] [--ports P[,P...]]
  *       Counts arriving packets until SIGTERM, then prints "PROTO DPORT COUNT" lines. --dev: tap of an interface; --raw:
  *       what is delivered to this host's sockets. --out: "ID NS SOURCE SPORT DPORT LEN" for each. --ports: only these.
  *       Prints "ready" when it listens.
- *   wire listen  tcp:PORT|udp:PORT...
- *       Echoes. Prints "ready", then "tcp PORT SOURCE" for every connection and "udp PORT SOURCE" for every datagram that
+ *   wire listen  tcp:PORT|udp:PORT|sink:PORT...
+ *       Echoes (sink: UDP without an answer). Prints "ready", then "tcp PORT SOURCE" for every connection and "udp PORT SOURCE" for every datagram that
  *       reached the socket.
  *   wire reach   [--wait MS] [--bind A] tcp:A:PORT | udp:A:PORT | dns:A | ping:A ...
  *       All at once; for each, in order, "SPEC open|refused|silent|error". open: an answer came back.
+ *   wire say     [--count N] [--bind-port P] udp:A:PORT
+ *       N datagrams from a socket, which then waits for nothing.
  *   wire chat    [--every MS] [--bind-port P] tcp:A:PORT | udp:A:PORT
  *       Opens once, sends a byte each MS, prints "ready" and then "NS" for every byte that comes back; "closed" at the end.
  *   wire knock   [--count N] [--burst N] [--every MS] [--wait MS] [--bind A] tcp:A:PORT
@@ -146,7 +149,7 @@ struct sender {
 	uint16_t sport, dport[16];
 	unsigned int nr_dport;
 	uint8_t flags;
-	unsigned long count, rate, len, first;
+	unsigned long count, rate, burst, len, first;
 };
 
 static void parse_mac(const char *text, uint8_t mac[6])
@@ -156,8 +159,12 @@ static void parse_mac(const char *text, uint8_t mac[6])
 		die("not a MAC address: %s", text);
 }
 
+#define PROTO_ARP 256 /* no IP protocol: whole frames of their own */
+
 static int parse_proto(const char *text)
 {
+	if (!strcmp(text, "arp"))
+		return PROTO_ARP;
 	if (!strcmp(text, "tcp"))
 		return IPPROTO_TCP;
 	if (!strcmp(text, "udp"))
@@ -300,6 +307,21 @@ static void checksum_transport(const struct sender *s, uint8_t *at, size_t len, 
 	memcpy(at + where, &sum, 2);
 }
 
+static size_t build_arp(const struct sender *s, uint8_t *frame, const uint8_t smac[6])
+{
+	static const uint8_t head[] = {0, 1, 8, 0, 6, 4, 0, 1};
+
+	memcpy(frame, s->dmac, 6);
+	memcpy(frame + 6, smac, 6);
+	frame[12] = 0x08;
+	frame[13] = 0x06;
+	memcpy(frame + 14, head, sizeof(head));
+	memcpy(frame + 22, smac, 6);
+	memcpy(frame + 28, &((const struct sockaddr_in *)&s->from.storage)->sin_addr, 4);
+	memcpy(frame + 38, &((const struct sockaddr_in *)&s->to.storage)->sin_addr, 4);
+	return 60;
+}
+
 /* One frame with identifier @id into @frame (zeroed, 1,514 bytes or more); returns its length. */
 static size_t build_frame(const struct sender *s, uint8_t *frame, const uint8_t smac[6],
 			  unsigned long id)
@@ -311,6 +333,8 @@ static size_t build_frame(const struct sender *s, uint8_t *frame, const uint8_t 
 	uint8_t *ip = frame + l3;
 	uint32_t pseudo;
 
+	if (s->proto == PROTO_ARP)
+		return build_arp(s, frame, smac);
 	memcpy(frame, s->dmac, 6);
 	memcpy(frame + 6, smac, 6);
 	frame[12] = v6 ? 0x86 : 0x08;
@@ -372,8 +396,8 @@ static void transmit(const struct sender *s, int fd, const uint8_t smac[6], uint
 
 		memset(frame, 0, ETH_HLEN + 60);
 		len = build_frame(s, frame, smac, s->first + i);
-		if (s->rate) {
-			uint64_t due = start + i * 1000000000ULL / s->rate;
+		if (s->rate && i >= s->burst) {
+			uint64_t due = start + (i - s->burst + 1) * 1000000000ULL / s->rate;
 
 			/* Sleep only for what a sleep can keep; a late frame is sent at once. */
 			if (due > now_ns() + 200000)
@@ -438,6 +462,9 @@ static void sender_option(struct sender *s, int option, char *arg)
 	case 'r':
 		s->rate = number(arg, 1UL << 31);
 		break;
+	case 'B':
+		s->burst = number(arg, 1UL << 31);
+		break;
 	case 'l':
 		s->len = number(arg, 1400);
 		break;
@@ -468,7 +495,7 @@ static int cmd_send(int argc, char **argv)
 			   .nr_dport = 1,
 			   .flags = 0x02,
 			   .count = 1};
-	int option, fd, one = 1;
+	int option, fd;
 	uint64_t *time_ns;
 	uint8_t smac[6];
 
@@ -480,7 +507,6 @@ static int cmd_send(int argc, char **argv)
 	if (fd < 0)
 		die("AF_PACKET: %s", strerror(errno));
 	interface_mac(fd, s.dev, smac);
-	setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one));
 	time_ns = calloc(s.count + 1, sizeof(*time_ns));
 	if (!time_ns)
 		die("out of memory");
@@ -645,7 +671,7 @@ static int cmd_sniff(int argc, char **argv)
 
 /* ---------------------------------------------------------------- listen */
 
-enum socket_role { ROLE_TCP_LISTEN, ROLE_UDP, ROLE_TCP };
+enum socket_role { ROLE_TCP_LISTEN, ROLE_UDP, ROLE_SINK, ROLE_TCP };
 #define LISTEN_MAX 1024
 struct listener {
 	struct pollfd poll_fd[LISTEN_MAX];
@@ -667,14 +693,14 @@ static void listener_add(struct listener *l, int fd, enum socket_role role, uint
 
 static void listener_open(struct listener *l, const char *spec)
 {
-	bool tcp = !strncmp(spec, "tcp:", 4);
+	bool tcp = !strncmp(spec, "tcp:", 4), sink = !strncmp(spec, "sink:", 5);
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
 	int fd, zero = 0, one = 1;
 	uint16_t port;
 
-	if (!tcp && strncmp(spec, "udp:", 4))
-		die("listen: tcp:PORT or udp:PORT wanted, not %s", spec);
-	port = (uint16_t)number(spec + 4, 65535);
+	if (!tcp && !sink && strncmp(spec, "udp:", 4))
+		die("listen: tcp:PORT, udp:PORT or sink:PORT wanted, not %s", spec);
+	port = (uint16_t)number(strchr(spec, ':') + 1, 65535);
 	fd = socket(AF_INET6, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		die("socket: %s", strerror(errno));
@@ -685,7 +711,7 @@ static void listener_open(struct listener *l, const char *spec)
 		die("bind to port %u: %s", port, strerror(errno));
 	if (tcp && listen(fd, 512) < 0)
 		die("listen: %s", strerror(errno));
-	listener_add(l, fd, tcp ? ROLE_TCP_LISTEN : ROLE_UDP, port);
+	listener_add(l, fd, tcp ? ROLE_TCP_LISTEN : sink ? ROLE_SINK : ROLE_UDP, port);
 }
 
 /* Returns false when the socket is at its end. */
@@ -707,11 +733,12 @@ static bool listener_serve(struct listener *l, unsigned int i)
 		}
 		return true;
 	}
-	if (l->role[i] == ROLE_UDP) {
+	if (l->role[i] == ROLE_UDP || l->role[i] == ROLE_SINK) {
 		n = recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&from, &len);
 		if (n >= 0) {
 			printf("udp %u %s\n", l->port[i], end_text(&from));
-			sendto(fd, buffer, (size_t)n, 0, (struct sockaddr *)&from, len);
+			if (l->role[i] == ROLE_UDP)
+				sendto(fd, buffer, (size_t)n, 0, (struct sockaddr *)&from, len);
 		}
 		return true;
 	}
@@ -1104,13 +1131,52 @@ static int cmd_chat(int argc, char **argv)
 	return 0;
 }
 
+/* ---------------------------------------------------------------- say */
+
+static int cmd_say(int argc, char **argv)
+{
+	static const struct option options[] = {
+	    {"count", 1, 0, 'n'}, {"bind-port", 1, 0, 'p'}, {0}};
+	unsigned long count = 1, bind_port = 0;
+	struct probe probe;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'n')
+			count = number(optarg, 1000000);
+		else if (option == 'p')
+			bind_port = number(optarg, 65535);
+		else
+			die("say: unknown option");
+	}
+	if (optind + 1 != argc || argv[optind][0] != 'u')
+		die("say: one udp: target wanted");
+	probe = parse_spec(argv[optind]);
+	probe.fd = socket(probe.to.family, SOCK_DGRAM, 0);
+	if (bind_port) {
+		struct end any =
+		    parse_end(probe.to.family == AF_INET ? "0.0.0.0" : "::", (uint16_t)bind_port);
+
+		if (bind(probe.fd, (struct sockaddr *)&any.storage, any.len) < 0)
+			die("bind: %s", strerror(errno));
+	}
+	/* Not connected: a datagram that leaves by itself, without a socket that waits for a peer. */
+	for (unsigned long i = 0; i < count; i++)
+		if (sendto(probe.fd, "say!", 4, 0, (struct sockaddr *)&probe.to.storage,
+			   probe.to.len) < 0)
+			die("sendto: %s", strerror(errno));
+	close(probe.fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} command[] = {{"send", cmd_send},   {"sniff", cmd_sniff}, {"listen", cmd_listen},
-		       {"reach", cmd_reach}, {"knock", cmd_knock}, {"chat", cmd_chat}};
+		       {"reach", cmd_reach}, {"knock", cmd_knock}, {"chat", cmd_chat},
+		       {"say", cmd_say}};
 	struct sigaction action = {.sa_handler = on_signal};
 
 	sigaction(SIGTERM, &action, NULL);
