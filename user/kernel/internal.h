@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of this folder share; nobody else includes it, tests of this folder aside. */
+#ifndef WEIR_KERNEL_INTERNAL_H
+#define WEIR_KERNEL_INTERNAL_H
+
+#include <limits.h>
+
+#include "base/mem.h"
+#include "kernel/kernel.h"
+#include "kernel/link.h"
+#include "kernel/region.h"
+
+/* Layout of pins that this version understands; anything else is refused with -EBADMSG. */
+#define WEIR_PIN_VERSION 1
+
+/**
+ * struct weir_meta - the one entry of weir_meta, mmapable, user space only.
+ * @layout:     hash of the sizes of all shared types: pins of another build are refused
+ * @generation: last one given, so that a number is never used twice
+ * @flags:      META_*
+ */
+struct weir_meta {
+	__u64 version;
+	__u64 layout;
+	__u64 generation;
+	__u64 flags;
+	__u64 pad[4];
+};
+#define META_FAKE_CLOCK 0x1
+
+/* Maps outside the slots that programs declare. */
+#define STATE_MAPS(X)   \
+	X(weir_control) \
+	X(weir_iface)   \
+	X(weir_local)   \
+	X(weir_tat)     \
+	X(weir_over)    \
+	X(weir_flow)    \
+	X(weir_block)   \
+	X(weir_autoblk) \
+	X(weir_rulecnt) \
+	X(weir_limcnt)  \
+	X(weir_rsncnt)  \
+	X(weir_homecnt) \
+	X(weir_events)  \
+	X(weir_books)   \
+	X(weir_evlim)
+
+/*
+ * Maps that only user space touches: the reader's books, the pins' version, and what the per-CPU counters held when
+ * they were replaced by larger ones (weir_carry: rules, weir_lcarry: limits; indices as in weir_rulecnt, weir_limcnt).
+ */
+#define USER_MAPS(X)           \
+	X(weir_reader, reader) \
+	X(weir_meta, meta)     \
+	X(weir_carry, carry)   \
+	X(weir_lcarry, lcarry)
+
+enum slot_table {
+#define SLOT_TABLE(name, type, entries) TABLE_##name,
+	WEIR_SLOT_MAPS(SLOT_TABLE)
+#undef SLOT_TABLE
+	    NR_TABLES
+};
+
+enum map_id {
+#define MAP_ID(name, ...) MAP_##name,
+	STATE_MAPS(MAP_ID) USER_MAPS(MAP_ID)
+#undef MAP_ID
+	    MAP_SLOTS,
+	NR_MAPS = MAP_SLOTS + NR_TABLES * WEIR_NR_SLOTS
+};
+
+static inline enum map_id slot_map(enum slot_table table, unsigned int slot)
+{
+	return MAP_SLOTS + table * WEIR_NR_SLOTS + slot;
+}
+
+/** struct maps - descriptors of all maps, -1 where there is none yet, and their sizes. */
+struct maps {
+	int fd[NR_MAPS];
+	__u32 entries[NR_MAPS];
+	__u32 value_size[NR_MAPS];
+};
+
+enum prog_id {
+	PROG_weir_xdp,
+	PROG_weir_nic_in,
+	PROG_weir_nic_out,
+	PROG_weir_wl_out,
+	PROG_weir_wl_in,
+	PROG_weir_l3_in,
+	PROG_weir_l3_out,
+	NR_PROGS
+};
+
+struct programs {
+	int fd[NR_PROGS];
+};
+
+struct kernel {
+	char dir[PATH_MAX];
+	bool write;
+	bool loaded;
+	bool made_dir; /* by this process: an apply that fails removes it again */
+	int lock_fd;
+	struct maps maps;
+	struct programs programs;
+	struct weir_control *control; /* mapped; NULL unless loaded */
+	struct weir_meta *meta;	      /* mapped; NULL unless loaded */
+};
+
+/* Points where tests make the kernel refuse: a non-zero return is taken for the call's result. NULL: never. */
+extern int (*kernel_fault)(const char *point);
+static inline int fault(const char *point)
+{
+	return kernel_fault ? kernel_fault(point) : 0;
+}
+
+/* ---- lock.c ---- */
+/** lock_take() - flock on /run/weir/<pin dir>.@suffix; waits up to @wait_ms. Returns a descriptor, -EBUSY or -errno. */
+int lock_take(const char *dir, const char *suffix, unsigned int wait_ms);
+/** lock_remove() - unlink the lock file that the caller holds. */
+void lock_remove(const char *dir, const char *suffix);
+
+/* ---- pin.c ---- */
+int pin_path(const struct kernel *kernel, const char *folder, const char *name, char *ret);
+/** pin_mount() - mount bpffs at /sys/fs/bpf when @dir lies there and it is missing. */
+int pin_mount(const char *dir, struct diag *diag);
+/** pin_ensure_dirs() - make the pin directory and its folders, 0700. */
+int pin_ensure_dirs(struct kernel *kernel, struct diag *diag);
+/** pin_check_dir() - 1: there; 0: not there; -EBADMSG: not ours; -EPERM. */
+int pin_check_dir(const char *dir, struct diag *diag);
+int pin_get(const struct kernel *kernel, const char *folder, const char *name);
+/** pin_put() - pin @fd, replacing what bears the name: readers see the old or the new one, never none. */
+int pin_put(const struct kernel *kernel, const char *folder, const char *name, int fd);
+int pin_remove(const struct kernel *kernel, const char *folder, const char *name);
+int pin_rename(const struct kernel *kernel, const char *folder, const char *from, const char *to);
+/** pin_remove_dirs() - the folders and the pin directory itself, where empty. */
+void pin_remove_dirs(const struct kernel *kernel);
+/** pin_each() - call @each for every name in a folder; a non-zero return ends the walk and is returned. */
+int pin_each(const struct kernel *kernel, const char *folder,
+	     int (*each)(void *arg, const char *name), void *arg);
+
+/* ---- maps.c ---- */
+const char *map_name(enum map_id id);
+int map_by_name(const char *name); /* enum map_id or -1 */
+__u64 maps_layout(void);
+void maps_init(struct maps *maps);
+void maps_close(struct maps *maps);
+/** maps_open() - every pinned map. Returns 1: all there; 0: none; -EBADMSG: some. */
+int maps_open(const struct kernel *kernel, struct maps *ret);
+/** maps_stat() - fill in entries and value_size from the descriptor. */
+int maps_stat(struct maps *maps, enum map_id id);
+/** maps_create_user() - make the maps that no program declares, where @maps has none. */
+int maps_create_user(struct maps *maps, struct diag *diag);
+void *map_mmap(int fd, size_t bytes);
+void map_munmap(void *p, size_t bytes);
+/** map_write() - entries [first, first + n) of an array map from @values; map_read() the reverse. */
+int map_write(int fd, __u32 first, __u32 n, const void *values, size_t value_size);
+int map_read(int fd, __u32 first, __u32 n, void *values, size_t value_size);
+/** map_each() - walk a hash or trie; entries that vanish meanwhile are skipped. */
+int map_each(int fd, size_t key_size, size_t value_size,
+	     int (*each)(void *arg, const void *key, const void *value), void *arg);
+
+/* ---- load.c ---- */
+const char *prog_name(enum prog_id id);
+void programs_init(struct programs *programs);
+void programs_close(struct programs *programs);
+struct load_settings {
+	bool fake_clock;
+	__u32 tick_ns;
+};
+/**
+ * load_programs() - load all programs over @maps; a map without a descriptor is created with @entries of its id.
+ * On an error @maps may hold new descriptors: the caller closes them. Nothing is pinned.
+ */
+int load_programs(struct maps *maps, const __u32 *entries, const struct load_settings *settings,
+		  struct programs *ret, struct diag *diag);
+/** libbpf_quiet() - keep what libbpf says to ourselves; libbpf_said() is the last of it, on one line. */
+void libbpf_quiet(void);
+const char *libbpf_said(void);
+
+/* ---- reload.c ---- */
+int kernel_map_shared(struct kernel *kernel);
+void kernel_unmap_shared(struct kernel *kernel);
+/** load_first() - make the pin directory, load, pin. On an error nothing is left of it. */
+int load_first(struct kernel *kernel, const __u32 *entries, const struct load_settings *settings,
+	       struct diag *diag);
+/** load_again() - new programs, and new maps where @grows says so, in place of those that run; changes no verdict. */
+int load_again(struct kernel *kernel, const __u32 *entries, const bool *grows,
+	       const struct load_settings *settings, struct diag *diag);
+/** load_recover() - finish or forget a reload that a crash cut short. 1: did so, pins have to be opened again. */
+int load_recover(struct kernel *kernel, struct diag *diag);
+/** load_remove() - all pins and the directories. */
+void load_remove(struct kernel *kernel);
+
+/* ---- attach.c, attachment of one interface; change.c: how it is taken back ---- */
+enum hook { HOOK_XDP, HOOK_IN, HOOK_OUT, NR_HOOKS };
+
+/** struct wanted - an interface that some policy in force names. */
+struct wanted {
+	const struct link *link;
+	bool workload;
+	enum xdp_mode xdp;
+};
+
+/** struct pinned_link - one pin in links/. @ifindex 0: its interface is gone or somebody detached it. */
+struct pinned_link {
+	char name[64];
+	int fd;
+	__u32 prog_id;
+	__u32 ifindex;
+	enum hook hook;
+};
+struct pinned_links {
+	struct pinned_link *pin;
+	size_t n;
+};
+int pinned_links_read(const struct kernel *kernel, struct pinned_links *ret);
+void pinned_links_free(struct pinned_links *pins);
+const struct pinned_link *pinned_link_find(const struct pinned_links *pins, __u32 ifindex,
+					   enum hook hook);
+
+/* What a change has done so far, newest last, so that it can be taken back. */
+enum undo_kind {
+	UNDO_LINK_MADE,
+	UNDO_LINK_PROG,
+	UNDO_FILTER_MADE,
+	UNDO_FILTER_PROG,
+	UNDO_IFACE,
+	UNDO_LOCAL,
+};
+struct undo {
+	enum undo_kind kind;
+	int fd; /* link, or program that was there before */
+	int prog_fd;
+	__u32 ifindex;
+	enum hook hook;
+	bool existed, made_qdisc;
+	char name[64];
+	struct weir_iface iface;
+	struct weir_local_key key;
+	struct weir_local local;
+};
+struct change {
+	struct undo *undo;
+	size_t n, capacity;
+	unsigned int count; /* changes made, for kernel_follow_links() */
+};
+struct undo *change_note(struct change *change, enum undo_kind kind);
+void change_undo(struct kernel *kernel, struct change *change);
+void change_keep(struct change *change);
+
+/** pins_follow_names() - pins bear the names that their interfaces have now. */
+int pins_follow_names(const struct kernel *kernel, struct pinned_links *pins,
+		      const struct links *links);
+int prog_for(const struct wanted *wanted, enum hook hook); /* enum prog_id or -1 */
+/** attach_check() - would attaching @wanted collide with another XDP program? -EBUSY names it. */
+int attach_check(const struct pinned_links *pins, const struct wanted *wanted, struct diag *diag);
+/** attach_interface() - every hook of @wanted in place with @programs; idempotent. */
+int attach_interface(struct kernel *kernel, const struct programs *programs,
+		     const struct pinned_links *pins, const struct wanted *wanted,
+		     struct change *change, struct diag *diag);
+/** attach_replace() - all hooks that are in place now go to @programs. */
+int attach_replace(struct kernel *kernel, const struct programs *programs,
+		   const struct pinned_links *pins, const struct links *links,
+		   struct change *change, struct diag *diag);
+__u32 prog_id_of(int fd);
+/** detach_hook() - remove a hook of ours; what is not there is no error. */
+int detach_pin(struct kernel *kernel, const struct pinned_link *pin);
+int detach_filter(const struct kernel *kernel, __u32 ifindex, enum hook hook, bool qdisc);
+int filter_put(const struct kernel *kernel, __u32 ifindex, enum hook hook, int prog_fd,
+	       bool replace);
+/** filter_query() - program id of our clsact filter at that hook, 0: none. */
+__u32 filter_query(const struct kernel *kernel, __u32 ifindex, enum hook hook);
+#define IFACE_CLSACT 0x80000000u /* weir_iface.flags, user space only: the qdisc is of our making */
+
+/* ---- counters.c ---- */
+struct counters_plan {
+	__u32 *rule; /* counter of each allow and deny rule */
+	__u32 *limit;
+	bool *rule_fresh, *limit_fresh; /* to be zeroed */
+	size_t nr_rules, nr_limits;
+	__u32 rule_entries, limit_entries; /* that the maps must have */
+};
+/** counters_assign() - pure: give each of @n ids a counter; ids that @old holds keep theirs. See counters.c. */
+int counters_assign(const __u64 *id, size_t n, const __u64 *old_id, const __u32 *old_index,
+		    size_t nr_old, size_t nr_running, __u32 first, __u32 *ret, bool *ret_fresh,
+		    __u32 *ret_entries);
+int counters_plan(struct kernel *kernel, const struct tables *tables, unsigned int running,
+		  struct counters_plan *ret, struct diag *diag);
+void counters_plan_free(struct counters_plan *plan);
+int counters_zero(struct kernel *kernel, const struct counters_plan *plan, struct diag *diag);
+/** counters_carry() - add what @old counted to the carry map of @new. */
+int counters_carry(const struct maps *old, const struct maps *new);
+int counters_sum(int fd, __u32 index, void *ret, size_t nr_u64);
+
+/* ---- slot.c ---- */
+int slot_config(const struct kernel *kernel, unsigned int slot, struct weir_config *ret);
+int slot_limits(const struct kernel *kernel, unsigned int slot, struct weir_limit **ret,
+		size_t *ret_n);
+/** slot_table() - the first @n entries of a table; *@ret is malloc'ed. */
+int slot_table(const struct kernel *kernel, unsigned int slot, enum slot_table table, size_t n,
+	       void **ret);
+/** slot_sizes() - sizes that the maps of @slot shall have; @grows[id]: the one there does not fit. */
+void slot_sizes(const struct kernel *kernel, const struct tables *tables, unsigned int slot,
+		__u32 *entries, bool *grows);
+/** slot_fill() - write @tables into @slot, its config last, read all back and compare. */
+int slot_fill(struct kernel *kernel, const struct tables *tables, unsigned int slot,
+	      struct diag *diag);
+int slot_invalidate(struct kernel *kernel, unsigned int slot);
+
+/* ---- swap.c ---- */
+/* Clocks as programs read them: those of a kernel loaded with a fake clock read weir_control.fake_ns. */
+__u64 boot_ns(const struct kernel *kernel);
+__u64 mono_ns(const struct kernel *kernel);
+/** grace() - wait until no program that began before still runs. */
+int grace(void);
+/** word_settle() - the word as it is now: a trial whose deadline has passed is swapped back first. */
+__u64 word_settle(struct kernel *kernel);
+/** word_peek() - the same without writing: what the next packet will make of it. */
+__u64 word_peek(const struct kernel *kernel);
+/** word_make() - @deadline_ms: of CLOCK_BOOTTIME; 0: no trial */
+__u64 word_make(unsigned int slot, __u32 generation, __u64 deadline_ms);
+/** word_fallback() - what the first packet past the deadline makes of @word: the other slot, a generation of its own. */
+__u64 word_fallback(__u64 word);
+__u32 generation_next(__u32 generation);
+bool word_expired(__u64 word, __u64 now_ms);
+static inline unsigned int word_slot(__u64 word)
+{
+	return word & WEIR_WORD_SLOT;
+}
+static inline __u32 word_generation(__u64 word)
+{
+	return word >> WEIR_WORD_GEN_SHIFT & WEIR_WORD_GEN_MASK;
+}
+static inline __u64 word_deadline(__u64 word)
+{
+	return word >> WEIR_WORD_DEADLINE_SHIFT;
+}
+/** word_swap() - compare-and-swap; -EAGAIN: it was not @expected. */
+int word_swap(struct kernel *kernel, __u64 expected, __u64 desired);
+
+/* ---- local.c ---- */
+struct local_set {
+	struct local_entry {
+		struct weir_local_key key;
+		struct weir_local value;
+	} * entry;
+	size_t n, capacity;
+};
+/** local_build() - bindings of the wanted workloads and addresses of this node, @now: what is bound already. */
+int local_build(const struct wanted *wanted, size_t n, const struct local_set *now,
+		struct local_set *ret);
+void local_free(struct local_set *set);
+int local_read(const struct kernel *kernel, struct local_set *ret);
+/** local_sync() - make weir_local hold @want: additions first, then single deletes. */
+int local_sync(struct kernel *kernel, const struct local_set *now, const struct local_set *want,
+	       struct change *change, struct diag *diag);
+bool local_bound(const struct local_set *set, __u32 ifindex);
+
+/* ---- follow.c ---- */
+/** struct naming - what one policy names: patterns, and the zones of its slot. */
+struct naming {
+	const struct policy *policy;
+	int slot; /* whose zones these are */
+	const struct environment *env;
+	const __u16 *zone; /* by index in @env; NULL: keep what weir_iface says */
+};
+struct wants {
+	struct wanted *wanted;
+	size_t n, capacity;
+};
+int wants_build(const struct links *links, const struct naming *naming, size_t n,
+		struct wants *ret);
+void wants_free(struct wants *wants);
+const struct wanted *wants_find(const struct wants *wants, __u32 ifindex);
+/** wants_missing() - -ENODEV: a NIC that @policy names without a pattern is not there. */
+int wants_missing(const struct links *links, const struct policy *policy, struct diag *diag);
+
+/** struct bringing - arguments of follow_bring() and follow_drop(). @since_ns: when the links were read. */
+struct bringing {
+	const struct programs *programs;
+	const struct links *links;
+	const struct wants *wants;
+	const struct naming *naming;
+	size_t nr_naming;
+	struct change *change;
+	__u64 since_ns;
+	unsigned int *ret_closed;
+	__u64 *ret_window_ns;
+	struct diag *diag;
+};
+/** follow_bring() - addresses, weir_iface, then hooks for all that is wanted; what it did is in the change. */
+int follow_bring(struct kernel *kernel, const struct bringing *b);
+/** follow_drop() - hooks and entries of what is not wanted. */
+int follow_drop(struct kernel *kernel, const struct bringing *b);
+/** follow_slots() - both of these for the policy in force, with @both for those of both slots. */
+int follow_slots(struct kernel *kernel, bool both, unsigned int *ret_changes, __u64 *ret_window_ns,
+		 struct diag *diag);
+
+#endif

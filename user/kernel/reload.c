@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Loading programs: the first time, and again when tables have to grow.
+ *
+ * A reload changes no verdict: the new programs share the slot that judges and all state, except for maps that grew,
+ * whose contents move along. Its journal is in the pins: "+NAME" beside maps and programs is pinned before the first
+ * hook changes over and renamed to NAME after the last, so that whoever opens the directory after a crash can finish.
+ */
+#include "kernel/internal.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+
+static void plus(const char *name, char *ret)
+{
+	snprintf(ret, NAME_MAX + 1, "+%s", name);
+}
+
+/* ---- mapped entries ---- */
+
+int kernel_map_shared(struct kernel *kernel)
+{
+	kernel_unmap_shared(kernel);
+	kernel->control = map_mmap(kernel->maps.fd[MAP_weir_control], sizeof(struct weir_control));
+	kernel->meta = map_mmap(kernel->maps.fd[MAP_weir_meta], sizeof(struct weir_meta));
+	if (!kernel->control || !kernel->meta) {
+		kernel_unmap_shared(kernel);
+		return -errno;
+	}
+	return 0;
+}
+
+void kernel_unmap_shared(struct kernel *kernel)
+{
+	map_munmap(kernel->control, sizeof(struct weir_control));
+	map_munmap(kernel->meta, sizeof(struct weir_meta));
+	kernel->control = NULL;
+	kernel->meta = NULL;
+}
+
+/* ---- the first time ---- */
+
+static int pin_all(struct kernel *kernel)
+{
+	int err = 0;
+
+	for (int i = 0; i < NR_PROGS && !err; i++)
+		err = pin_put(kernel, "progs", prog_name(i), kernel->programs.fd[i]);
+	for (int i = 0; i < NR_MAPS && !err; i++)
+		if (i != MAP_weir_meta)
+			err = pin_put(kernel, "maps", map_name(i), kernel->maps.fd[i]);
+	/* Last: a directory without it was never finished. */
+	if (!err)
+		err = pin_put(kernel, "maps", map_name(MAP_weir_meta),
+			      kernel->maps.fd[MAP_weir_meta]);
+	return err;
+}
+
+static int begin(struct kernel *kernel, const struct load_settings *settings)
+{
+	int err = kernel_map_shared(kernel);
+
+	if (err)
+		return err;
+	if (getrandom(&kernel->control->seed, sizeof(kernel->control->seed), 0) !=
+	    sizeof(kernel->control->seed))
+		return -errno;
+	*kernel->meta = (struct weir_meta){.version = WEIR_PIN_VERSION,
+					   .layout = maps_layout(),
+					   .flags = settings->fake_clock ? META_FAKE_CLOCK : 0};
+	return pin_all(kernel);
+}
+
+int load_first(struct kernel *kernel, const __u32 *entries, const struct load_settings *settings,
+	       struct diag *diag)
+{
+	int err = pin_ensure_dirs(kernel, diag);
+
+	if (err)
+		return err;
+	err = load_programs(&kernel->maps, entries, settings, &kernel->programs, diag);
+	if (!err) {
+		err = begin(kernel, settings);
+		if (err)
+			diag_fail(diag, err, NULL, "cannot pin under %s: %s", kernel->dir,
+				  strerror(-err));
+	}
+	if (err) {
+		load_remove(kernel);
+		return err;
+	}
+	kernel->loaded = true;
+	return 0;
+}
+
+static int remove_pin(void *arg, const char *name)
+{
+	const char **folder = ((void **)arg)[1];
+
+	return pin_remove(((void **)arg)[0], *folder, name);
+}
+
+void load_remove(struct kernel *kernel)
+{
+	static const char *const folders[] = {"links", "progs", "maps"};
+
+	/* First: what is left without it is known to be a remainder. */
+	pin_remove(kernel, "maps", map_name(MAP_weir_meta));
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		void *arg[2] = {kernel, (void *)&folders[i]};
+
+		pin_each(kernel, folders[i], remove_pin, arg);
+	}
+	pin_remove_dirs(kernel);
+	kernel_unmap_shared(kernel);
+	programs_close(&kernel->programs);
+	maps_close(&kernel->maps);
+	kernel->loaded = false;
+}
+
+/* ---- again ---- */
+
+struct reload {
+	struct kernel *kernel;
+	struct maps next;
+	struct programs programs;
+	struct weir_tat *old_tat, *tat, *tat_before; /* when weir_tat grows */
+	__u64 *old_over, *over, *over_before;	     /* when weir_over grows */
+	__u64 since;				     /* 1/16 ns */
+	bool renewed[NR_MAPS];
+	struct diag *diag;
+};
+
+static bool grew(const struct reload *r, enum map_id id)
+{
+	return r->next.entries[id] != r->kernel->maps.entries[id];
+}
+
+static size_t bytes_of(const struct maps *maps, enum map_id id)
+{
+	return (size_t)maps->entries[id] * maps->value_size[id];
+}
+
+static int share_maps(struct reload *r, const bool *grows)
+{
+	maps_init(&r->next);
+	for (int i = 0; i < NR_MAPS; i++) {
+		bool renew = grows[i] || (i == MAP_weir_carry && grows[MAP_weir_rulecnt]) ||
+			     (i == MAP_weir_lcarry && grows[MAP_weir_limcnt]);
+
+		r->renewed[i] = renew;
+		if (renew)
+			continue;
+		r->next.fd[i] = fcntl(r->kernel->maps.fd[i], F_DUPFD_CLOEXEC, 3);
+		if (r->next.fd[i] < 0)
+			return -errno;
+		r->next.entries[i] = r->kernel->maps.entries[i];
+		r->next.value_size[i] = r->kernel->maps.value_size[i];
+	}
+	return 0;
+}
+
+/* Limits of the slot that judges, whose regions have to move. */
+static int running_limits(struct reload *r, struct weir_limit **ret, size_t *ret_n)
+{
+	return slot_limits(r->kernel, word_slot(word_peek(r->kernel)), ret, ret_n);
+}
+
+static int map_both(const struct reload *r, enum map_id id, void **old, void **new, void **before)
+{
+	*old = map_mmap(r->kernel->maps.fd[id], bytes_of(&r->kernel->maps, id));
+	*new = map_mmap(r->next.fd[id], bytes_of(&r->next, id));
+	*before = calloc(1, bytes_of(&r->kernel->maps, id));
+	return *old && *new &&*before ? 0 : -ENOMEM;
+}
+
+/* The old contents, copied under the programs that go on charging; what they charge meanwhile is added later. */
+static int copy_limiter(struct reload *r)
+{
+	_cleanup_free_ struct weir_limit *limit = NULL;
+	size_t n, over = bytes_of(&r->kernel->maps, MAP_weir_over);
+	int err = running_limits(r, &limit, &n);
+
+	r->since = mono_ns(r->kernel) << WEIR_TAT_SHIFT;
+	if (!err && grew(r, MAP_weir_tat))
+		err = map_both(r, MAP_weir_tat, (void **)&r->old_tat, (void **)&r->tat,
+			       (void **)&r->tat_before);
+	if (!err && grew(r, MAP_weir_over))
+		err = map_both(r, MAP_weir_over, (void **)&r->old_over, (void **)&r->over,
+			       (void **)&r->over_before);
+	if (err)
+		return err;
+	for (size_t i = 0; r->tat && i < n; i++) {
+		size_t at = limit[i].buckets, size = limit[i].mask + 1;
+
+		region_snapshot(r->old_tat + at, r->tat_before + at, size,
+				limit[i].flags & WEIR_LIMIT_WIDE);
+		memcpy(r->tat + at, r->tat_before + at, size * sizeof(*r->tat));
+	}
+	if (r->over) {
+		memcpy(r->over_before, r->old_over, over);
+		memcpy(r->over, r->over_before, over);
+	}
+	return 0;
+}
+
+/* After grace: nobody charges the old maps any more. */
+static int merge_limiter(struct reload *r)
+{
+	_cleanup_free_ struct weir_limit *limit = NULL;
+	size_t n, size = bytes_of(&r->next, MAP_weir_over);
+	__u64 *over;
+	int err;
+
+	if (!r->tat && !r->over)
+		return 0;
+	err = running_limits(r, &limit, &n);
+	if (err)
+		return err;
+	over = map_mmap(r->next.fd[MAP_weir_over], size);
+	if (!over)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct region_merge merge = {.from = &limit[i],
+					     .to = &limit[i],
+					     .target_over = over + limit[i].overflow,
+					     .since = r->since,
+					     .now = mono_ns(r->kernel) << WEIR_TAT_SHIFT,
+					     .seed = r->kernel->control->seed};
+
+		if (r->tat) {
+			merge.before = r->tat_before + limit[i].buckets;
+			merge.after = r->old_tat + limit[i].buckets;
+			merge.target = r->tat + limit[i].buckets;
+		}
+		if (r->over) {
+			merge.before_over = r->over_before + limit[i].overflow;
+			merge.after_over = r->old_over + limit[i].overflow;
+		}
+		region_merge(&merge);
+	}
+	map_munmap(over, size);
+	return 0;
+}
+
+static int pin_journal(struct reload *r)
+{
+	char name[NAME_MAX + 1];
+	int err = 0;
+
+	for (int i = 0; i < NR_MAPS && !err; i++) {
+		if (!r->renewed[i])
+			continue;
+		plus(map_name(i), name);
+		err = pin_put(r->kernel, "maps", name, r->next.fd[i]);
+	}
+	for (int i = 0; i < NR_PROGS && !err; i++) {
+		plus(prog_name(i), name);
+		err = pin_put(r->kernel, "progs", name, r->programs.fd[i]);
+	}
+	return err;
+}
+
+static void unpin_journal(struct kernel *kernel)
+{
+	char name[NAME_MAX + 1];
+
+	for (int i = 0; i < NR_PROGS; i++) {
+		plus(prog_name(i), name);
+		pin_remove(kernel, "progs", name);
+	}
+	for (int i = 0; i < NR_MAPS; i++) {
+		plus(map_name(i), name);
+		pin_remove(kernel, "maps", name);
+	}
+}
+
+/* Maps first: a journal without programs is one whose hooks have all changed over. */
+static int rename_journal(struct kernel *kernel)
+{
+	char name[NAME_MAX + 1];
+	int err = 0;
+
+	for (int i = 0; i < NR_MAPS && !err; i++) {
+		plus(map_name(i), name);
+		err = pin_rename(kernel, "maps", name, map_name(i));
+		err = err == -ENOENT ? 0 : err;
+	}
+	for (int i = 0; i < NR_PROGS && !err; i++) {
+		plus(prog_name(i), name);
+		err = pin_rename(kernel, "progs", name, prog_name(i));
+		err = err == -ENOENT ? 0 : err;
+	}
+	return err;
+}
+
+static int change_over(struct kernel *kernel, const struct programs *programs,
+		       struct change *change, struct diag *diag)
+{
+	struct pinned_links pins = {};
+	struct links links = {};
+	int err = links_read(&links);
+
+	if (!err)
+		err = pinned_links_read(kernel, &pins);
+	if (err)
+		diag_fail(diag, err, NULL, "cannot read the interfaces: %s", strerror(-err));
+	else
+		err = attach_replace(kernel, programs, &pins, &links, change, diag);
+	pinned_links_free(&pins);
+	links_free(&links);
+	return err;
+}
+
+static int switch_programs(struct reload *r)
+{
+	struct change change = {};
+	int err = pin_journal(r);
+
+	if (err)
+		diag_fail(r->diag, err, NULL, "cannot pin under %s: %s", r->kernel->dir,
+			  strerror(-err));
+	else
+		err = change_over(r->kernel, &r->programs, &change, r->diag);
+	if (!err) {
+		err = rename_journal(r->kernel);
+		if (err)
+			diag_fail(r->diag, err, NULL, "cannot rename pins under %s: %s",
+				  r->kernel->dir, strerror(-err));
+	}
+	if (err) {
+		change_undo(r->kernel, &change);
+		unpin_journal(r->kernel);
+	}
+	change_keep(&change);
+	return err;
+}
+
+/* The old maps are still open: what was charged and counted there until the last program left them moves over. */
+static int settle(struct reload *r, struct maps *old)
+{
+	int err = grace();
+
+	if (!err)
+		err = merge_limiter(r);
+	if (!err)
+		err = counters_carry(old, &r->kernel->maps);
+	return err ? diag_fail(r->diag, err, NULL, "cannot carry counters and limits over: %s",
+			       strerror(-err))
+		   : 0;
+}
+
+static void release(struct reload *r, const struct maps *old)
+{
+	map_munmap(r->old_tat, bytes_of(old, MAP_weir_tat));
+	map_munmap(r->old_over, bytes_of(old, MAP_weir_over));
+	map_munmap(r->tat, bytes_of(&r->next, MAP_weir_tat));
+	map_munmap(r->over, bytes_of(&r->next, MAP_weir_over));
+	free(r->tat_before);
+	free(r->over_before);
+}
+
+int load_again(struct kernel *kernel, const __u32 *entries, const bool *grows,
+	       const struct load_settings *settings, struct diag *diag)
+{
+	struct reload r = {.kernel = kernel, .diag = diag};
+	struct maps old = kernel->maps;
+	int err = share_maps(&r, grows);
+
+	programs_init(&r.programs);
+	if (!err)
+		err = load_programs(&r.next, entries, settings, &r.programs, diag);
+	if (!err) {
+		err = copy_limiter(&r);
+		if (err)
+			diag_fail(diag, err, NULL, "cannot copy the limiter's state: %s",
+				  strerror(-err));
+	}
+	if (!err)
+		err = switch_programs(&r);
+	if (err) {
+		release(&r, &old);
+		programs_close(&r.programs);
+		maps_close(&r.next);
+		return err;
+	}
+	programs_close(&kernel->programs);
+	kernel->programs = r.programs;
+	kernel->maps = r.next;
+	err = settle(&r, &old);
+	release(&r, &old);
+	maps_close(&old);
+	if (!err)
+		kernel->meta->flags = settings->fake_clock ? META_FAKE_CLOCK : 0;
+	return err;
+}
+
+/* ---- after a crash ---- */
+
+static int journal_programs(const struct kernel *kernel, struct programs *ret)
+{
+	char name[NAME_MAX + 1];
+	int found = 0;
+
+	programs_init(ret);
+	for (int i = 0; i < NR_PROGS; i++) {
+		plus(prog_name(i), name);
+		ret->fd[i] = pin_get(kernel, "progs", name);
+		if (ret->fd[i] >= 0)
+			found++;
+		else /* renamed already, if the journal was complete */
+			ret->fd[i] = pin_get(kernel, "progs", prog_name(i));
+	}
+	return found;
+}
+
+static int has_plus(void *arg, const char *name)
+{
+	return name[0] == '+';
+}
+
+static int recover_counters(struct kernel *kernel)
+{
+	static const enum map_id ids[] = {MAP_weir_rulecnt, MAP_weir_limcnt, MAP_weir_carry,
+					  MAP_weir_lcarry};
+	struct maps next = kernel->maps;
+	char name[NAME_MAX + 1];
+	int err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		int fd;
+
+		plus(map_name(ids[i]), name);
+		fd = pin_get(kernel, "maps", name);
+		if (fd < 0)
+			continue;
+		next.fd[ids[i]] = fd;
+		maps_stat(&next, ids[i]);
+	}
+	err = counters_carry(&kernel->maps, &next);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		if (next.fd[ids[i]] != kernel->maps.fd[ids[i]])
+			close(next.fd[ids[i]]);
+	return err;
+}
+
+static int roll_forward(struct kernel *kernel, const struct programs *programs, struct diag *diag)
+{
+	struct change change = {};
+	int err = change_over(kernel, programs, &change, diag);
+
+	change_keep(&change);
+	if (!err)
+		err = grace();
+	if (!err)
+		err = recover_counters(kernel);
+	return err ? err : rename_journal(kernel);
+}
+
+int load_recover(struct kernel *kernel, struct diag *diag)
+{
+	struct programs programs;
+	int found, err = 0;
+
+	if (!pin_each(kernel, "progs", has_plus, NULL) && !pin_each(kernel, "maps", has_plus, NULL))
+		return 0;
+	found = journal_programs(kernel, &programs);
+	if (found < NR_PROGS && pin_each(kernel, "maps", has_plus, NULL))
+		unpin_journal(kernel); /* it died while pinning: no hook has changed over */
+	else
+		err = roll_forward(kernel, &programs, diag);
+	programs_close(&programs);
+	return err ? diag_fail(diag, err, NULL, "cannot finish an interrupted reload: %s",
+			       strerror(-err))
+		   : 1;
+}

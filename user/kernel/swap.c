@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The generation word: who judges, since when, and until when on trial. */
+#include "kernel/internal.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+static __u64 clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static bool fake(const struct kernel *kernel)
+{
+	return kernel && kernel->meta && kernel->meta->flags & META_FAKE_CLOCK;
+}
+
+static __u64 fake_ns(const struct kernel *kernel)
+{
+	return __atomic_load_n(&kernel->control->fake_ns, __ATOMIC_SEQ_CST);
+}
+
+__u64 boot_ns(const struct kernel *kernel)
+{
+	return fake(kernel) ? fake_ns(kernel) : clock_ns(CLOCK_BOOTTIME);
+}
+
+__u64 mono_ns(const struct kernel *kernel)
+{
+	return fake(kernel) ? fake_ns(kernel) : clock_ns(CLOCK_MONOTONIC);
+}
+
+/* ---- grace: no program that began before still runs when this returns ---- */
+
+/* Replacing an inner map waits for running programs, for exactly the reason that we have. */
+static int grace_by_map(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	_cleanup_close_ int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "weir_grace", 4, 4, 1, NULL);
+	_cleanup_close_ int outer = -1;
+	__u32 zero = 0;
+
+	if (inner < 0)
+		return -errno;
+	opts.inner_map_fd = inner;
+	outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "weir_graces", 4, 4, 1, &opts);
+	if (outer < 0)
+		return -errno;
+	return bpf_map_update_elem(outer, &zero, &inner, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int grace(void)
+{
+	if (!fault("membarrier") && syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0)
+		return 0;
+	return grace_by_map(); /* EINVAL: some CPU runs without a tick */
+}
+
+/* ---- the word ---- */
+
+__u64 word_make(unsigned int slot, __u32 generation, __u64 deadline_ms)
+{
+	__u64 word = slot | ((generation & WEIR_WORD_GEN_MASK) << WEIR_WORD_GEN_SHIFT);
+
+	if (deadline_ms)
+		word |= WEIR_WORD_PENDING | deadline_ms << WEIR_WORD_DEADLINE_SHIFT;
+	return word;
+}
+
+__u32 generation_next(__u32 generation)
+{
+	generation = (generation + 1) & WEIR_WORD_GEN_MASK;
+	return generation ? generation : 1;
+}
+
+__u64 word_fallback(__u64 word)
+{
+	return word_make(!word_slot(word), generation_next(word_generation(word)), 0);
+}
+
+bool word_expired(__u64 word, __u64 now_ms)
+{
+	return word & WEIR_WORD_PENDING && now_ms >= word_deadline(word);
+}
+
+static __u64 word_load(const struct kernel *kernel)
+{
+	return __atomic_load_n(&kernel->control->word, __ATOMIC_SEQ_CST);
+}
+
+__u64 word_peek(const struct kernel *kernel)
+{
+	__u64 word = word_load(kernel);
+
+	return word_expired(word, boot_ns(kernel) / 1000000) ? word_fallback(word) : word;
+}
+
+int word_swap(struct kernel *kernel, __u64 expected, __u64 desired)
+{
+	int err = fault("swap");
+
+	if (err)
+		return err;
+	return __atomic_compare_exchange_n(&kernel->control->word, &expected, desired, false,
+					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+		   ? 0
+		   : -EAGAIN;
+}
+
+__u64 word_settle(struct kernel *kernel)
+{
+	__u64 word = word_load(kernel);
+
+	/* Losing this race means that a packet did it first. */
+	if (word_expired(word, boot_ns(kernel) / 1000000))
+		__atomic_compare_exchange_n(&kernel->control->word, &word, word_fallback(word),
+					    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return word_load(kernel);
+}
+
+/* ---- ending a trial ---- */
+
+int kernel_confirm(struct kernel *kernel, __u32 *ret_generation, struct diag *diag)
+{
+	__u64 word;
+	int err;
+
+	if (!kernel->loaded)
+		return diag_fail(diag, -ENOENT, NULL, "no policy is loaded");
+	word = word_settle(kernel);
+	if (!(word & WEIR_WORD_PENDING))
+		return diag_fail(diag, -ENOENT, NULL,
+				 "no trial is pending; generation %u is in force",
+				 word_generation(word));
+	err = word_swap(kernel, word, word_make(word_slot(word), word_generation(word), 0));
+	if (err)
+		return diag_fail(diag, -ENOENT, NULL,
+				 "the trial fell back in this moment; generation %u is in force",
+				 word_generation(word_settle(kernel)));
+	*ret_generation = word_generation(word);
+	/* What only the former policy watches was kept for the fallback. */
+	return kernel_follow_links(kernel, NULL, NULL, diag);
+}
+
+static int rollback_word(struct kernel *kernel, __u64 word, __u32 *ret_generation,
+			 struct diag *diag)
+{
+	__u64 back = word_fallback(word);
+	int err = word_swap(kernel, word, back);
+
+	if (err)
+		return diag_fail(diag, err, NULL, "the policy in force changed meanwhile");
+	if (word_generation(back) > kernel->meta->generation)
+		kernel->meta->generation = word_generation(back);
+	*ret_generation = word_generation(back);
+	return 0;
+}
+
+int kernel_rollback(struct kernel *kernel, __u32 *ret_generation, struct diag *diag)
+{
+	struct weir_config config;
+	__u64 word;
+	int err;
+
+	if (!kernel->loaded)
+		return diag_fail(diag, -ENOENT, NULL, "no policy is loaded");
+	word = word_settle(kernel);
+	err = slot_config(kernel, !word_slot(word), &config);
+	if (err)
+		return diag_fail(diag, err, NULL, "cannot read the other slot: %s", strerror(-err));
+	if (!config.generation && !(word & WEIR_WORD_PENDING))
+		return diag_fail(
+		    diag, -ENOENT, NULL,
+		    "the other slot holds no policy to go back to; generation %u is in force",
+		    word_generation(word));
+	/* Its interfaces may have been let go since. */
+	if (config.generation) {
+		err = follow_slots(kernel, true, NULL, NULL, diag);
+		if (err)
+			return err;
+	}
+	err = rollback_word(kernel, word, ret_generation, diag);
+	if (err)
+		return err;
+	return follow_slots(kernel, false, NULL, NULL, diag);
+}
