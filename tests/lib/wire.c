@@ -481,13 +481,12 @@ static void sender_option(struct sender *s, int option, char *arg)
 
 static int cmd_send(int argc, char **argv)
 {
-	static const struct option options[] = {{"dev", 1, 0, 'd'},   {"dmac", 1, 0, 'm'},
-						{"from", 1, 0, 'f'},  {"to", 1, 0, 't'},
-						{"proto", 1, 0, 'p'}, {"sport", 1, 0, 's'},
-						{"dport", 1, 0, 'D'}, {"flags", 1, 0, 'F'},
-						{"count", 1, 0, 'n'}, {"rate", 1, 0, 'r'},
-						{"len", 1, 0, 'l'},   {"times", 1, 0, 'o'},
-						{"first", 1, 0, 'i'}, {0}};
+	static const struct option options[] = {
+	    {"dev", 1, 0, 'd'},	  {"dmac", 1, 0, 'm'},	{"from", 1, 0, 'f'},
+	    {"to", 1, 0, 't'},	  {"proto", 1, 0, 'p'}, {"sport", 1, 0, 's'},
+	    {"dport", 1, 0, 'D'}, {"flags", 1, 0, 'F'}, {"count", 1, 0, 'n'},
+	    {"rate", 1, 0, 'r'},  {"len", 1, 0, 'l'},	{"times", 1, 0, 'o'},
+	    {"first", 1, 0, 'i'}, {"burst", 1, 0, 'B'}, {0}};
 	struct sender s = {.nr_from = 1,
 			   .proto = IPPROTO_TCP,
 			   .sport = 40000,
