@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/units.h"
 #include "cmd/confirmed.h"
 #include "cmd/load.h"
 #include "cmd/report.h"
@@ -166,6 +167,8 @@ static int cmd_apply(struct cmd_context *ctx, int argc, char **argv)
 		return usage_error(&command_apply, "a policy file is missing");
 	if (opt_confirm_ns && opt_confirm_ns < 1000000000ULL)
 		return usage_error(&command_apply, "--confirm: less than a second is no trial");
+	if (opt_confirm_ns > UNITS_NS_PER_DAY)
+		return usage_error(&command_apply, "--confirm: more than a day is no trial");
 	status = load(ctx, argv + 1, (size_t)argc - 1, &loaded, &diag);
 	if (status)
 		return status;

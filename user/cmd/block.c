@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/units.h"
 #include "cmd/load.h"
 #include "cmd/ranges.h"
 #include "cmd/report.h"
@@ -130,6 +131,7 @@ static int read_prefixes(const struct cmd_context *ctx, const struct command *co
 /* ---- block ---- */
 
 #define WARNINGS_SHOWN 10
+#define MAX_FOR_NS     (36525 * UNITS_NS_PER_DAY)
 
 /* What blocking these will not do, or do more than meant. */
 static void warn_reach(struct kernel *kernel, const struct prefixes *list, struct diag *diag)
@@ -203,6 +205,9 @@ static int cmd_block(struct cmd_context *ctx, int argc, char **argv)
 
 	if (argc < 2 && !opt_file)
 		return usage_error(&command_block, "an address is missing");
+	if (opt_for_ns > MAX_FOR_NS)
+		return usage_error(&command_block,
+				   "--for: more than 100 years; leave it out for ever");
 	status = read_prefixes(ctx, &command_block, argc, argv, &list);
 	if (!status)
 		status = open_loaded(ctx, true, &kernel);

@@ -2,12 +2,13 @@
 /* Options, messages and JSON output that all commands share. */
 #include "cmd/cmd.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/units.h"
 
 /* ---- messages ---- */
 
@@ -173,48 +174,6 @@ int cmd_json(json_t *value, int status)
 	return status ? status : EXIT_FAILED;
 }
 
-/* ---- values ---- */
-
-int duration_parse(const char *text, __u64 *ret_ns)
-{
-	static const struct {
-		const char *unit;
-		__u64 ns;
-	} units[] = {{"ms", 1000000ULL},
-		     {"s", 1000000000ULL},
-		     {"m", 60000000000ULL},
-		     {"h", 3600000000000ULL},
-		     {"d", 86400000000000ULL}};
-	const __u64 most = 36525ULL * 86400000000000ULL;
-	unsigned long long n;
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-		if (strcmp(end, units[i].unit))
-			continue;
-		if (errno || n > most / units[i].ns)
-			return -ERANGE;
-		*ret_ns = n * units[i].ns;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static int number_parse(const char *text, __u64 *ret)
-{
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return errno ? -errno : *end ? -EINVAL : 0;
-}
-
 /* ---- options ---- */
 
 static int why_fail(char **why, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -229,36 +188,28 @@ static int why_fail(char **why, const char *format, ...)
 	return -EINVAL;
 }
 
+/* "--for: wants TIME: <what units.h wanted>, found "60"" */
 static int option_set(const struct cmd_option *option, const char *value, char **why)
 {
-	int err;
+	const char *wanted = option->value;
+	int err = 0;
 
 	switch (option->type) {
 	case OPTION_FLAG:
 		*(bool *)option->into = true;
 		return 0;
 	case OPTION_TEXT:
-		if (!*value)
-			return why_fail(why, "--%s: wants %s, found nothing", option->name,
-					option->value);
 		*(const char **)option->into = value;
-		return 0;
+		err = *value ? 0 : -EINVAL;
+		break;
 	case OPTION_NUMBER:
-		if (number_parse(value, option->into))
-			return why_fail(why, "--%s: wants a number, found \"%s\"", option->name,
-					value);
-		return 0;
+		err = units_parse_number(value, option->into, &wanted);
+		break;
 	case OPTION_DURATION:
-		err = duration_parse(value, option->into);
-		if (err == -ERANGE)
-			return why_fail(why, "--%s: %s is more than 100 years", option->name,
-					value);
-		if (err)
-			return why_fail(why, "--%s: wants a time like 60s, 10m, 2h, found \"%s\"",
-					option->name, value);
-		return 0;
+		err = units_parse_duration(value, option->into, &wanted);
+		break;
 	}
-	return -EINVAL;
+	return err ? why_fail(why, "--%s \"%s\": %s", option->name, value, wanted) : 0;
 }
 
 static const struct cmd_option *option_find(const struct cmd_option *table, const char *name,

@@ -156,7 +156,4 @@ void json_put_position(json_t *object, const struct position *at);
 /** json_warnings() - the warnings in @diag as a list of texts. */
 json_t *json_warnings(const struct diag *diag);
 
-/** duration_parse() - "500ms", "60s", "10m", "2h", "90d" to ns. Returns 0; -EINVAL; -ERANGE beyond 100 years. */
-int duration_parse(const char *text, __u64 *ret_ns);
-
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/units.h"
 #include "cmd/report.h"
 #include "cmd/show.h"
 #include "cmd/term.h"
@@ -152,49 +153,18 @@ static const char *const per_names[] = {[WEIR_PER_SOURCE] = "source",
 					[WEIR_PER_PAIR] = "pair",
 					[WEIR_PER_RULE] = "rule"};
 
-/* A size as the policy would write it. */
-static const char *text_size(__u64 bytes, char *buffer)
-{
-	static const struct {
-		__u64 unit;
-		const char *name;
-	} sizes[] = {{1ULL << 30, "GiB"}, {1000000000, "GB"}, {1 << 20, "MiB"},
-		     {1000000, "MB"},	  {1 << 10, "KiB"},   {1000, "KB"}};
-
-	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
-		if (bytes && bytes % sizes[i].unit == 0) {
-			snprintf(buffer, TEXT_LEN, "%llu%s", bytes / sizes[i].unit, sizes[i].name);
-			return buffer;
-		}
-	snprintf(buffer, TEXT_LEN, "%lluB", bytes);
-	return buffer;
-}
-
-static const char *text_amount(const struct limit_rule *rule, __u64 n, char *buffer)
+static const char *text_burst(const struct limit_rule *rule, char *buffer)
 {
 	if (rule->count == WEIR_COUNT_BYTES)
-		return text_size(n, buffer);
-	snprintf(buffer, TEXT_LEN, "%llu", n);
-	return buffer;
+		return units_format_size(rule->burst, buffer);
+	return text_count(rule->burst, buffer);
 }
 
 static const char *text_rate(const struct limit_rule *rule, char *buffer)
 {
-	static const struct {
-		__u64 ns;
-		const char *name;
-	} periods[] = {{1000000000ULL, "second"},
-		       {60000000000ULL, "minute"},
-		       {3600000000000ULL, "hour"},
-		       {86400000000000ULL, "day"}};
-	char amount[TEXT_LEN], span[TEXT_LEN];
-	const char *period = text_span(rule->period_ns, span);
+	struct rate rate = {rule->rate, rule->period_ns, rule->count == WEIR_COUNT_BYTES};
 
-	for (size_t i = 0; i < ARRAY_SIZE(periods); i++)
-		if (periods[i].ns == rule->period_ns)
-			period = periods[i].name;
-	snprintf(buffer, 2 * TEXT_LEN, "%s/%s", text_amount(rule, rule->rate, amount), period);
-	return buffer;
+	return units_format_rate(&rate, buffer);
 }
 
 static void print_sources(const struct sources *all, size_t index, const struct limit_rule *rule,
@@ -241,7 +211,7 @@ static void print_limit(const struct view *view, const struct weir_rule *name,
 			const struct limit_rule *rule, const struct sources *all, size_t index,
 			const struct weir_count *count, __u64 lines)
 {
-	char place[320], rate[2 * TEXT_LEN], a[TEXT_LEN], b[TEXT_LEN];
+	char place[320], rate[UNITS_TEXT_LEN], a[TEXT_LEN], b[TEXT_LEN];
 	_cleanup_free_ char *safe = term_safe(name->name);
 
 	printf("%s%s%s", term_begin(BOLD), safe ? safe : "?", term_end(BOLD));
@@ -252,8 +222,8 @@ static void print_limit(const struct view *view, const struct weir_rule *name,
 		_cleanup_free_ char *line = NULL, *shown = NULL;
 
 		if (asprintf(&line, "  %s %s burst %s per %s, from %s to %s, %s%s",
-			     count_names[rule->count], text_rate(rule, rate),
-			     text_amount(rule, rule->burst, a), per_names[rule->per], from,
+			     count_names[rule->count], text_rate(rule, rate), text_burst(rule, a),
+			     per_names[rule->per], from,
 			     rule->has_from && !rule->has_to ? "any" : to, port,
 			     rule->monitor ? ", monitor" : "") < 0)
 			line = NULL;
@@ -321,7 +291,7 @@ static json_t *limit_json(const struct view *view, const struct weir_rule *name,
 			  const struct weir_count *count, __u64 lines)
 {
 	json_t *object = json_object();
-	char rate[2 * TEXT_LEN];
+	char rate[UNITS_TEXT_LEN];
 
 	json_put_text(object, "limit", name->name);
 	json_put_place(object, view, name);
