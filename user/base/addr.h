@@ -25,7 +25,11 @@ bool addr_is_v4(const struct weir_addr *address);
  */
 int addr_parse(const char *text, struct weir_addr *ret, const char **why);
 
-/** prefix_parse() - "ADDR" or "ADDR/LENGTH"; host bits set are an error. Returns 0 or -EINVAL with @why. */
+/**
+ * prefix_parse() - "ADDR" or "ADDR/LENGTH"; host bits set are an error.
+ * Returns 0 or -EINVAL with @why, which is PREFIX_WHY_HOST_BITS itself where only host bits are wrong.
+ */
+extern const char PREFIX_WHY_HOST_BITS[];
 int prefix_parse(const char *text, struct prefix *ret, const char **why);
 
 /** addr_format(), prefix_format() - canonical text in @buffer (ADDR_TEXT_LEN bytes); a full-length prefix has no /N. */

@@ -19,8 +19,11 @@ int diag_fail(struct diag *diag, int err, const struct position *at, const char 
 
 	if (!diag || diag->error[0])
 		return err;
-	if (at)
+	if (at) {
 		diag->at = *at;
+		snprintf(diag->file, sizeof(diag->file), "%s", at->file ? at->file : "");
+		diag->at.file = at->file ? diag->file : NULL;
+	}
 	va_start(args, format);
 	vsnprintf(diag->error, sizeof(diag->error), format, args);
 	va_end(args);

@@ -3,6 +3,7 @@
 #ifndef WEIR_BASE_DIAG_H
 #define WEIR_BASE_DIAG_H
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
 
@@ -15,11 +16,14 @@ struct position {
 
 /**
  * struct diag - one error, and any number of warnings.
+ * @at:       its place; @at.file points into @file, so a diag is not copied by assignment
+ * @file:     the name of the file, kept here because what the position was read from may be gone by now
  * @error:    text without the position ("" when there is none); never holds control characters
  * @warnings: NULL-terminated texts, each with its position in front
  */
 struct diag {
 	struct position at;
+	char file[PATH_MAX];
 	char error[1024];
 	char **warnings;
 	size_t nr_warnings;

@@ -20,3 +20,19 @@ int mem_grow(void *array, size_t n, size_t *capacity, size_t element_size)
 	*capacity = want;
 	return 0;
 }
+
+void *mem_append(void *array, size_t *n, size_t element_size)
+{
+	void **slot = array;
+	size_t used = *n;
+	char *grown = *slot;
+
+	if (used == 0 || (used >= 4 && (used & (used - 1)) == 0)) {
+		grown = reallocarray(*slot, used ? used * 2 : 4, element_size);
+		if (!grown)
+			return NULL;
+		*slot = grown;
+	}
+	(*n)++;
+	return memset(grown + used * element_size, 0, element_size);
+}

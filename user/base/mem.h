@@ -55,4 +55,14 @@ static inline void mem_fclose_p(FILE **file)
  */
 int mem_grow(void *array, size_t n, size_t *capacity, size_t element_size);
 
+/**
+ * mem_append() - one more element for an array whose capacity is not kept: a power of two, at least 4, that follows
+ * from the number of elements; so only arrays that began empty and grew by this function.
+ * @array: address of the pointer
+ * @n:     elements in use, counted up
+ *
+ * Returns the new element, zeroed, or NULL with the array as it was.
+ */
+void *mem_append(void *array, size_t *n, size_t element_size);
+
 #endif

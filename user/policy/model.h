@@ -11,6 +11,7 @@
 
 #define POLICY_MAX_BYTES \
 	(1 << 20) /* of one YAML file; files of addresses (`{file: …}`) may hold 2^24 lines */
+#define POLICY_MAX_TEXT	 (1 << 28) /* of canonical text */
 #define POLICY_MAX_DEPTH 16
 
 enum item_kind {
@@ -29,7 +30,7 @@ struct item {
 	struct position at;
 	struct prefix prefix;	      /* ITEM_PREFIX */
 	struct weir_addr first, last; /* ITEM_RANGE */
-	char *name;		      /* segment, interface or path */
+	char *name;		      /* segment, interface, or path from the root */
 	struct prefix *list;	      /* ITEM_FILE: what it held, ranges already split */
 	size_t nr_list;
 };
@@ -74,7 +75,10 @@ struct names {
 
 enum rule_action { RULE_ALLOW, RULE_DENY };
 
-/** struct rule - an allow or deny. @name is NULL when the file gives none; @nr_from == 0 means left out (any). */
+/**
+ * struct rule - an allow or deny. @name is NULL when the file gives none.
+ * The parser makes explicit what is left out (from: any, to: self, port: any); empty lists mean the same.
+ */
 struct rule {
 	enum rule_action action;
 	char *name;
@@ -165,7 +169,8 @@ struct audit_config {
 struct policy {
 	char **file; /* paths as given, order of reading */
 	size_t nr_files;
-	__u8 sha256[32];
+	__u8 sha256
+	    [32]; /* of the one file; else over the SHA-256 of all that was read, lists too, in order */
 	struct interface_rule *interface;
 	size_t nr_interfaces;
 	struct interface_rule *workload;
@@ -180,7 +185,8 @@ struct policy {
 	bool blocks_survive_reboot;
 	struct segment *segment;
 	size_t nr_segments;
-	struct rule *rule; /* allow and deny, file order */
+	struct segment **by_name; /* sorted by name; NULL in a policy that was not parsed */
+	struct rule *rule;	  /* allow rules in file order, then deny rules in file order */
 	size_t nr_rules;
 	struct items block;
 	struct items never_block;
@@ -203,7 +209,10 @@ struct policy {
  */
 int policy_parse(const char *const *paths, size_t n, struct policy **ret, struct diag *diag);
 
-/** policy_parse_text() - the same from memory; @name stands in positions. Files that it names are read. */
+/**
+ * policy_parse_text() - the same from memory, for up to POLICY_MAX_TEXT bytes: the canonical text of several files is
+ * longer than any of them. @name stands in positions. Files that it names are read, relative to the directory of @name.
+ */
 int policy_parse_text(const char *text, size_t len, const char *name, struct policy **ret,
 		      struct diag *diag);
 

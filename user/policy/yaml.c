@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "policy/yaml.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libfyaml.h>
+
+#include "base/mem.h"
+#include "policy/model.h"
+
+/* Nodes and their texts live in chunks and go all at once. */
+#define CHUNK_BYTES 65536
+
+struct chunk {
+	struct chunk *next;
+	size_t used, size;
+	_Alignas(max_align_t) char data[];
+};
+
+struct tree {
+	struct chunk *chunks;
+	struct node *root;
+};
+
+static void *tree_alloc(struct tree *tree, size_t size)
+{
+	struct chunk *chunk = tree->chunks;
+	void *p;
+
+	size = (size + 15) & ~(size_t)15;
+	if (!chunk || chunk->size - chunk->used < size) {
+		size_t room = size > CHUNK_BYTES ? size : CHUNK_BYTES;
+
+		chunk = malloc(sizeof(*chunk) + room);
+		if (!chunk)
+			return NULL;
+		*chunk = (struct chunk){.next = tree->chunks, .size = room};
+		tree->chunks = chunk;
+	}
+	p = chunk->data + chunk->used;
+	chunk->used += size;
+	return memset(p, 0, size);
+}
+
+void tree_free(struct tree *tree)
+{
+	if (!tree)
+		return;
+	while (tree->chunks) {
+		struct chunk *next = tree->chunks->next;
+
+		free(tree->chunks);
+		tree->chunks = next;
+	}
+	free(tree);
+}
+
+const struct node *tree_root(const struct tree *tree)
+{
+	return tree->root;
+}
+
+const char *node_kind_name(const struct node *node)
+{
+	if (node->kind == NODE_LIST)
+		return "a list";
+	if (node->kind == NODE_MAP)
+		return "a mapping";
+	return node->text[0] || node->quoted ? "a value" : "nothing";
+}
+
+/**
+ * struct build - the tree while events come in.
+ * @open:  lists and mappings that are not yet closed, outermost first
+ * @tail:  where the next entry of each goes
+ * @key:   the key that waits for its value, in each open mapping
+ */
+struct build {
+	struct tree *tree;
+	struct diag *diag;
+	const char *file;
+	const char *text;
+	size_t len;
+	unsigned int depth;
+	unsigned int documents;
+	struct node *open[POLICY_MAX_DEPTH];
+	struct node **tail[POLICY_MAX_DEPTH];
+	struct node *key[POLICY_MAX_DEPTH];
+};
+
+static int reject(struct build *build, const struct position *at, const char *text)
+{
+	return diag_fail(build->diag, -EINVAL, at, "%s", text);
+}
+
+/* Where an event begins. What has no place of its own (nothing after "key:") stands at its key. */
+static struct position place(struct build *build, struct fy_event *event, bool quoted)
+{
+	const struct fy_mark *mark = fy_event_start_mark(event);
+	struct position at = {.file = build->file};
+
+	if (!mark) {
+		if (build->depth && build->key[build->depth - 1])
+			at = build->key[build->depth - 1]->at;
+		else if (build->depth)
+			at = build->open[build->depth - 1]->at;
+		return at;
+	}
+	at.line = mark->line + 1;
+	at.column = mark->column + 1;
+	/* The mark of a quoted scalar stands behind the quote; the reader looks for the quote itself. */
+	if (quoted && mark->input_pos && mark->input_pos <= build->len && mark->column &&
+	    strchr("'\"", build->text[mark->input_pos - 1]))
+		at.column--;
+	return at;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct node *x = *(const struct node *const *)a, *y = *(const struct node *const *)b;
+	int order = strcmp(x->text, y->text);
+
+	if (order)
+		return order;
+	if (x->at.line != y->at.line)
+		return x->at.line < y->at.line ? -1 : 1;
+	return x->at.column < y->at.column ? -1 : x->at.column > y->at.column;
+}
+
+static int check_duplicates(struct build *build, const struct node *map)
+{
+	_cleanup_free_ const struct node **keys = NULL;
+	const struct node *twice = NULL, *first = NULL;
+	size_t n = 0;
+
+	if (map->n < 2)
+		return 0;
+	keys = calloc(map->n, sizeof(*keys));
+	if (!keys)
+		return -ENOMEM;
+	for (const struct node *key = map->child; key; key = key->next->next)
+		keys[n++] = key;
+	qsort(keys, n, sizeof(*keys), compare_keys);
+	for (size_t i = 1; i < n; i++)
+		if (!strcmp(keys[i - 1]->text, keys[i]->text) &&
+		    (!twice || keys[i]->at.line < twice->at.line)) {
+			twice = keys[i];
+			first = keys[i - 1];
+		}
+	if (twice)
+		return diag_fail(build->diag, -EINVAL, &twice->at,
+				 "key \"%.64s\" is given twice; first at line %u, column %u",
+				 twice->text, first->at.line, first->at.column);
+	return 0;
+}
+
+/* Hang a node where it belongs. */
+static int add(struct build *build, struct node *node)
+{
+	unsigned int top = build->depth - 1;
+	struct node *parent;
+
+	if (!build->depth) {
+		build->tree->root = node;
+		return 0;
+	}
+	parent = build->open[top];
+	if (parent->kind == NODE_MAP && !build->key[top]) {
+		if (node->kind != NODE_SCALAR)
+			return reject(build, &node->at, "a key is a single word here");
+		if (!node->quoted && !strcmp(node->text, "<<"))
+			return reject(build, &node->at, "merge keys (<<) are not allowed");
+		build->key[top] = node;
+	} else {
+		build->key[top] = NULL;
+		parent->n++;
+	}
+	*build->tail[top] = node;
+	build->tail[top] = &node->next;
+	return 0;
+}
+
+static int open_node(struct build *build, struct node *node)
+{
+	int err;
+
+	if (build->depth == POLICY_MAX_DEPTH)
+		return diag_fail(build->diag, -EINVAL, &node->at,
+				 "lists and mappings nest deeper than %d", POLICY_MAX_DEPTH);
+	err = add(build, node);
+	if (err)
+		return err;
+	build->open[build->depth] = node;
+	build->tail[build->depth] = &node->child;
+	build->key[build->depth] = NULL;
+	build->depth++;
+	return 0;
+}
+
+static int close_node(struct build *build)
+{
+	struct node *node = build->open[--build->depth];
+
+	return node->kind == NODE_MAP ? check_duplicates(build, node) : 0;
+}
+
+static int scalar_text(struct build *build, struct node *node, struct fy_token *token)
+{
+	size_t len = 0;
+	const char *text = fy_token_get_text(token, &len);
+	char *copy = tree_alloc(build->tree, len + 1);
+
+	if (!copy)
+		return -ENOMEM;
+	if (text)
+		memcpy(copy, text, len);
+	node->text = copy;
+	for (size_t i = 0; text && i < len; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			return reject(
+			    build, &node->at,
+			    "control characters and line breaks are not allowed in a value");
+	return 0;
+}
+
+static int on_node(struct build *build, struct fy_event *event, enum node_kind kind,
+		   struct fy_token *anchor, struct fy_token *tag)
+{
+	struct node *node = tree_alloc(build->tree, sizeof(*node));
+	struct fy_token *value = kind == NODE_SCALAR ? event->scalar.value : NULL;
+	enum fy_scalar_style style = value ? fy_token_scalar_style(value) : FYSS_PLAIN;
+	int err;
+
+	if (!node)
+		return -ENOMEM;
+	node->kind = kind;
+	node->quoted = style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+	node->at = place(build, event, node->quoted);
+	node->text = "";
+	if (anchor)
+		return reject(build, &node->at, "anchors (&) are not allowed");
+	if (tag)
+		return reject(build, &node->at, "tags (!) are not allowed");
+	if (kind != NODE_SCALAR)
+		return open_node(build, node);
+	if (value) {
+		err = scalar_text(build, node, value);
+		if (err)
+			return err;
+	}
+	return add(build, node);
+}
+
+/* A second document: in a file of Kubernetes documents that is not what is wrong with it. */
+static int on_document(struct build *build, struct fy_event *event)
+{
+	struct position at = place(build, event, false);
+	const struct node *root = build->tree->root;
+
+	if (build->documents++ == 0)
+		return 0;
+	if (root && root->kind == NODE_MAP)
+		for (const struct node *key = root->child; key; key = key->next->next)
+			if (!strcmp(key->text, "apiVersion") || !strcmp(key->text, "kind"))
+				return 1;
+	return reject(build, &at, "several documents in one file; each needs a file of its own");
+}
+
+/* Returns 0, -errno, or 1 when nothing more needs to be read. */
+static int on_event(struct build *build, struct fy_event *event)
+{
+	struct position at;
+
+	switch (event->type) {
+	case FYET_DOCUMENT_START:
+		return on_document(build, event);
+	case FYET_SCALAR:
+		return on_node(build, event, NODE_SCALAR, event->scalar.anchor, event->scalar.tag);
+	case FYET_SEQUENCE_START:
+		return on_node(build, event, NODE_LIST, event->sequence_start.anchor,
+			       event->sequence_start.tag);
+	case FYET_MAPPING_START:
+		return on_node(build, event, NODE_MAP, event->mapping_start.anchor,
+			       event->mapping_start.tag);
+	case FYET_SEQUENCE_END:
+	case FYET_MAPPING_END:
+		return close_node(build);
+	case FYET_ALIAS:
+		at = place(build, event, false);
+		return reject(build, &at, "aliases (*) are not allowed");
+	case FYET_STREAM_END:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* What the YAML library found wrong: the first of its errors. */
+static int yaml_error(struct build *build, struct fy_diag *collected)
+{
+	struct position at = {.file = build->file};
+	struct fy_diag_error *error;
+	void *iterator = NULL;
+
+	error = fy_diag_errors_iterate(collected, &iterator);
+	if (!error)
+		return diag_fail(build->diag, -EINVAL, &at, "this is not valid YAML");
+	if (error->line > 0) {
+		at.line = error->line;
+		at.column = error->column > 0 ? error->column : 1;
+	}
+	return diag_fail(build->diag, -EINVAL, &at, "this is not valid YAML: %s", error->msg);
+}
+
+static void say_nothing(struct fy_diag *diag, void *user, const char *text, size_t len)
+{
+}
+
+static int read_events(struct build *build)
+{
+	struct fy_diag_cfg diag_config;
+	struct fy_parse_cfg config = {.flags = FYPCF_QUIET | FYPCF_JSON_NONE};
+	struct fy_parser *parser = NULL;
+	struct fy_event *event;
+	int err = -ENOMEM;
+
+	fy_diag_cfg_default(&diag_config);
+	diag_config.fp = NULL;
+	diag_config.output_fn = say_nothing;
+	config.diag = fy_diag_create(&diag_config);
+	if (!config.diag)
+		return -ENOMEM;
+	fy_diag_set_collect_errors(config.diag, true);
+	parser = fy_parser_create(&config);
+	if (parser && !fy_parser_set_string(parser, build->text, build->len)) {
+		do {
+			event = fy_parser_parse(parser);
+			err = event ? on_event(build, event) : yaml_error(build, config.diag);
+			if (event)
+				fy_parser_event_free(parser, event);
+		} while (!err);
+	}
+	if (parser)
+		fy_parser_destroy(parser);
+	fy_diag_destroy(config.diag);
+	return err > 0 ? 0 : err;
+}
+
+/* Length of the UTF-8 sequence at @p, 0 when it is none: overlong forms and surrogates are none. */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+	static const unsigned int least[] = {0, 0, 0x80, 0x800, 0x10000};
+	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	unsigned int code;
+
+	if (n == 1)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4 || n > left)
+		return 0;
+	code = p[0] & (0x7f >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (p[i] & 0x3f);
+	}
+	if (code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+		return 0;
+	return n;
+}
+
+/* The YAML library gets nothing to see that no policy holds. */
+static int check_text(struct build *build)
+{
+	const unsigned char *p = (const unsigned char *)build->text;
+	struct position at = {.file = build->file, .line = 1, .column = 1};
+
+	for (size_t i = 0, n; i < build->len; i += n, at.column++) {
+		n = utf8_length(p + i, build->len - i);
+		if (!n)
+			return reject(build, &at, "this is not UTF-8 text");
+		if ((p[i] < 0x20 && !strchr("\t\n\r", p[i])) || p[i] == 0x7f || !p[i])
+			return diag_fail(build->diag, -EINVAL, &at,
+					 "control character 0x%02x in the file", p[i]);
+		if (p[i] == '\n') {
+			at.line++;
+			at.column = 0;
+		}
+	}
+	return 0;
+}
+
+int yaml_parse(const char *text, size_t len, const char *file, struct tree **ret, struct diag *diag)
+{
+	struct build build = {.diag = diag, .file = file, .text = text, .len = len};
+	struct position at = {.file = file};
+	int err;
+
+	err = check_text(&build);
+	if (err)
+		return err;
+	build.tree = calloc(1, sizeof(*build.tree));
+	if (!build.tree)
+		return -ENOMEM;
+	err = read_events(&build);
+	if (!err && !build.tree->root)
+		err = reject(&build, &at, "the file holds no policy");
+	if (err) {
+		tree_free(build.tree);
+		return err;
+	}
+	*ret = build.tree;
+	return 0;
+}
