@@ -33,10 +33,8 @@ struct apply {
 	__u64 since;
 	__u32 need_tat, need_over;
 	struct links links;
-	struct policy *former; /* the running slot's */
-	struct naming naming[2];
-	size_t nr_naming;
-	struct wants wants;
+	struct naming naming;
+	struct wants wants; /* what is watched now, and what the new policy names */
 	struct change change;
 };
 
@@ -90,38 +88,6 @@ static __u32 next_generation(const struct apply *a)
 
 /* ---- interfaces ---- */
 
-static int read_former(struct apply *a)
-{
-	_cleanup_free_ char *text = NULL;
-	int err;
-
-	if (!word_generation(a->word))
-		return 0;
-	err = kernel_policy_text(a->kernel, a->running, &text, NULL);
-	if (err == -ENOENT) /* fell back to a slot that holds none */
-		return 0;
-	if (!err)
-		err =
-		    policy_parse_text(text, strlen(text), "the policy in force", &a->former, NULL);
-	return err ? oops(a, err, "cannot read the policy in force") : 0;
-}
-
-/* While both may judge, what the former policy says of an interface that both name goes first. */
-static int name_interfaces(struct apply *a)
-{
-	int err = read_former(a);
-
-	if (err)
-		return err;
-	a->nr_naming = 0;
-	if (a->former)
-		a->naming[a->nr_naming++] =
-		    (struct naming){.policy = a->former, .slot = a->running};
-	a->naming[a->nr_naming++] = (struct naming){
-	    .policy = a->policy, .slot = a->idle, .env = a->env, .zone = a->tables.zone};
-	return 0;
-}
-
 static bool same_role(const struct wanted *a, const struct wanted *b)
 {
 	return a->workload == b->workload;
@@ -158,21 +124,23 @@ static int check_attachable(const struct apply *a, const struct wants *new)
 
 static int check_interfaces(struct apply *a)
 {
-	const struct naming only = {.policy = a->policy};
 	struct wants new = {};
 	int err = links_read(&a->links);
 
 	if (err)
 		return oops(a, err, "cannot read the interfaces");
 	err = wants_missing(&a->links, a->policy, a->diag);
+	a->naming = (struct naming){
+	    .policy = a->policy, .slot = a->idle, .env = a->env, .zone = a->tables.zone};
 	if (!err)
-		err = name_interfaces(a);
-	if (!err)
-		err = wants_build(&a->links, a->naming, a->nr_naming, &a->wants);
-	if (!err)
-		err = wants_build(&a->links, &only, 1, &new);
+		err = wants_build(&a->links, &a->naming, 1, &new);
+	/* Until the flip, and through a trial, everything that is watched stays so, as it is. */
+	if (!err && a->kernel->loaded)
+		err = wants_watched(a->kernel, &a->links, &a->wants);
 	if (!err)
 		err = check_roles(a, &new);
+	if (!err)
+		err = wants_add(&a->wants, &new);
 	if (!err)
 		err = check_attachable(a, &new);
 	wants_free(&new);
@@ -435,8 +403,8 @@ static struct bringing bringing_of(struct apply *a)
 	return (struct bringing){.programs = &a->kernel->programs,
 				 .links = &a->links,
 				 .wants = &a->wants,
-				 .naming = a->naming,
-				 .nr_naming = a->nr_naming,
+				 .naming = &a->naming,
+				 .nr_naming = 1,
 				 .change = &a->change,
 				 .since_ns = mono_ns(NULL),
 				 .ret_closed = &a->result->closed,
@@ -469,15 +437,11 @@ static int flip(struct apply *a)
 
 static int only_new(struct apply *a, struct diag *diag)
 {
-	const struct naming only = {
-	    .policy = a->policy, .slot = a->idle, .env = a->env, .zone = a->tables.zone};
 	struct bringing b = bringing_of(a);
 	struct wants new = {};
-	int err = wants_build(&a->links, &only, 1, &new);
+	int err = wants_build(&a->links, &a->naming, 1, &new);
 
 	b.wants = &new;
-	b.naming = &only;
-	b.nr_naming = 1;
 	b.diag = diag;
 	if (!err)
 		err = follow_bring(a->kernel, &b);
@@ -505,11 +469,10 @@ static void finish(struct apply *a)
 
 static unsigned int attached(struct apply *a)
 {
-	const struct naming only = {.policy = a->policy};
 	struct wants new = {};
 	unsigned int n = 0;
 
-	if (wants_build(&a->links, &only, 1, &new) == 0)
+	if (wants_build(&a->links, &a->naming, 1, &new) == 0)
 		n = new.n;
 	wants_free(&new);
 	return n;
@@ -575,8 +538,6 @@ static void release(struct apply *a)
 	change_keep(&a->change);
 	wants_free(&a->wants);
 	links_free(&a->links);
-	if (a->former)
-		policy_free(a->former);
 }
 
 int kernel_apply(struct kernel *kernel, const struct policy *policy, const struct tables *tables,

@@ -389,13 +389,31 @@ static bool mode_fits(const struct wanted *wanted)
 	return true;
 }
 
+/* Both modes at once cannot be: meanwhile TC judges what XDP does not. */
+static int give_up_xdp(const struct attaching *a, const struct pinned_link *pin)
+{
+	struct undo *undo = change_note(a->change, UNDO_XDP_GONE);
+
+	if (!undo)
+		return -ENOMEM;
+	undo->ifindex = pin->ifindex;
+	undo->flags =
+	    a->wanted->link->xdp_mode == XDP_ATTACHED_SKB ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+	undo->prog_fd = bpf_prog_get_fd_by_id(pin->prog_id);
+	strcpy(undo->name, pin->name);
+	return detach_pin(a->kernel, pin);
+}
+
 static int attach_one(const struct attaching *a, const struct pinned_links *pins)
 {
 	__u32 ifindex = a->wanted->link->ifindex, prog_id;
 	const struct pinned_link *pin = pinned_link_find(pins, ifindex, a->hook);
 
 	if (pin && a->hook == HOOK_XDP && !mode_fits(a->wanted)) {
-		detach_pin(a->kernel, pin);
+		int err = give_up_xdp(a, pin);
+
+		if (err)
+			return err;
 		pin = NULL;
 	}
 	if (pin)

@@ -39,6 +39,15 @@ static void undo_filter(struct kernel *kernel, const struct undo *undo)
 		filter_put(kernel, undo->ifindex, undo->hook, undo->prog_fd, true);
 }
 
+static void undo_xdp(struct kernel *kernel, const struct undo *undo)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = undo->flags);
+	_cleanup_close_ int fd = bpf_link_create(undo->prog_fd, undo->ifindex, BPF_XDP, &opts);
+
+	if (fd >= 0)
+		pin_put(kernel, "links", undo->name, fd);
+}
+
 static void undo_iface(struct kernel *kernel, const struct undo *undo)
 {
 	int fd = kernel->maps.fd[MAP_weir_iface];
@@ -72,6 +81,9 @@ static void undo_one(struct kernel *kernel, const struct undo *undo)
 	case UNDO_FILTER_MADE:
 	case UNDO_FILTER_PROG:
 		undo_filter(kernel, undo);
+		break;
+	case UNDO_XDP_GONE:
+		undo_xdp(kernel, undo);
 		break;
 	case UNDO_IFACE:
 		undo_iface(kernel, undo);

@@ -90,6 +90,62 @@ int wants_build(const struct links *links, const struct naming *naming, size_t n
 	return 0;
 }
 
+struct watched {
+	const struct links *links;
+	const struct pinned_links *pins;
+	struct wants *wants;
+};
+
+static int watched_one(void *arg, const void *key, const void *value)
+{
+	const struct watched *w = arg;
+	const struct weir_iface *iface = value;
+	const struct link *link = links_find(w->links, *(const __u32 *)key);
+	struct wants *wants = w->wants;
+
+	if (!link || !(iface->flags & (WEIR_IF_NIC | WEIR_IF_WORKLOAD)))
+		return 0;
+	if (mem_grow(&wants->wanted, wants->n, &wants->capacity, sizeof(*wants->wanted)))
+		return -ENOMEM;
+	wants->wanted[wants->n++] = (struct wanted){
+	    .link = link,
+	    .workload = iface->flags & WEIR_IF_WORKLOAD,
+	    .xdp = pinned_link_find(w->pins, link->ifindex, HOOK_XDP) ? XDP_AUTO : XDP_OFF};
+	return 0;
+}
+
+int wants_watched(const struct kernel *kernel, const struct links *links, struct wants *ret)
+{
+	struct pinned_links pins = {};
+	struct watched watched = {links, &pins, ret};
+	int err = pinned_links_read(kernel, &pins);
+
+	if (!err)
+		err = map_each(kernel->maps.fd[MAP_weir_iface], sizeof(__u32),
+			       sizeof(struct weir_iface), watched_one, &watched);
+	pinned_links_free(&pins);
+	return err;
+}
+
+int wants_add(struct wants *wants, const struct wants *more)
+{
+	for (size_t i = 0; i < more->n; i++) {
+		struct wanted *had =
+		    (struct wanted *)wants_find(wants, more->wanted[i].link->ifindex);
+
+		/* Where XDP judges and how changes no verdict, so a mode that cannot be had is found out in time. */
+		if (had && had->workload == more->wanted[i].workload &&
+		    more->wanted[i].xdp != XDP_OFF)
+			had->xdp = more->wanted[i].xdp;
+		if (had)
+			continue;
+		if (mem_grow(&wants->wanted, wants->n, &wants->capacity, sizeof(*wants->wanted)))
+			return -ENOMEM;
+		wants->wanted[wants->n++] = more->wanted[i];
+	}
+	return 0;
+}
+
 void wants_free(struct wants *wants)
 {
 	free(wants->wanted);

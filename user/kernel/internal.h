@@ -228,6 +228,7 @@ enum undo_kind {
 	UNDO_LINK_PROG,
 	UNDO_FILTER_MADE,
 	UNDO_FILTER_PROG,
+	UNDO_XDP_GONE,
 	UNDO_IFACE,
 	UNDO_LOCAL,
 };
@@ -238,6 +239,7 @@ struct undo {
 	__u32 ifindex;
 	enum hook hook;
 	bool existed, made_qdisc;
+	__u32 flags; /* of an XDP link */
 	char name[64];
 	struct weir_iface iface;
 	struct weir_local_key key;
@@ -374,6 +376,10 @@ struct wants {
 };
 int wants_build(const struct links *links, const struct naming *naming, size_t n,
 		struct wants *ret);
+/** wants_watched() - what weir_iface says is watched now, role and XDP as they are. */
+int wants_watched(const struct kernel *kernel, const struct links *links, struct wants *ret);
+/** wants_add() - those of @more that @wants does not have. */
+int wants_add(struct wants *wants, const struct wants *more);
 void wants_free(struct wants *wants);
 const struct wanted *wants_find(const struct wants *wants, __u32 ifindex);
 /** wants_missing() - -ENODEV: a NIC that @policy names without a pattern is not there. */

@@ -127,6 +127,16 @@ __u64 word_settle(struct kernel *kernel)
 
 /* ---- ending a trial ---- */
 
+/* The word decides; interfaces that could not be brought in line with it are for the next follow. */
+static void follow_or_warn(struct kernel *kernel, bool both, struct diag *diag)
+{
+	struct diag scratch = {};
+
+	if (follow_slots(kernel, both, NULL, NULL, &scratch))
+		diag_warn(diag, NULL, "interfaces do not follow yet: %s", scratch.error);
+	diag_reset(&scratch);
+}
+
 int kernel_confirm(struct kernel *kernel, __u32 *ret_generation, struct diag *diag)
 {
 	__u64 word;
@@ -146,7 +156,8 @@ int kernel_confirm(struct kernel *kernel, __u32 *ret_generation, struct diag *di
 				 word_generation(word_settle(kernel)));
 	*ret_generation = word_generation(word);
 	/* What only the former policy watches was kept for the fallback. */
-	return kernel_follow_links(kernel, NULL, NULL, diag);
+	follow_or_warn(kernel, false, diag);
+	return 0;
 }
 
 static int rollback_word(struct kernel *kernel, __u64 word, __u32 *ret_generation,
@@ -181,13 +192,10 @@ int kernel_rollback(struct kernel *kernel, __u32 *ret_generation, struct diag *d
 		    "the other slot holds no policy to go back to; generation %u is in force",
 		    word_generation(word));
 	/* Its interfaces may have been let go since. */
-	if (config.generation) {
-		err = follow_slots(kernel, true, NULL, NULL, diag);
-		if (err)
-			return err;
-	}
+	if (config.generation)
+		follow_or_warn(kernel, true, diag);
 	err = rollback_word(kernel, word, ret_generation, diag);
-	if (err)
-		return err;
-	return follow_slots(kernel, false, NULL, NULL, diag);
+	if (!err)
+		follow_or_warn(kernel, false, diag);
+	return err;
 }
