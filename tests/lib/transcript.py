@@ -28,7 +28,7 @@ shape() { "$TRANSCRIPT" --shape; }
 FILTERS = [
     (re.compile(r"[0-9.]+ ([KMG]i)?B of kernel memory"), "N of kernel memory"),
     (re.compile(r'"(bytes|sha256)": ("?)[0-9a-f]+'), r'"\1": \2N'),
-    (re.compile(r"/\S*/weir:"), "weir:"),
+    (re.compile(r"[0-9a-f.:]+ \(self\)"), "ADDRESS (self)"),
 ]
 
 

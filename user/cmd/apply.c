@@ -95,15 +95,18 @@ static void print_result(const struct loaded *loaded, const struct apply_result 
 	struct rule_counts counts = rule_counts(loaded->policy);
 	char a[TEXT_LEN], b[TEXT_LEN];
 
-	printf("generation %u %s: %zu rules, %zu limits on %u interfaces (%s)\n",
-	       result->generation, opt_confirm_ns ? "on trial" : "in force",
-	       counts.allow + counts.deny, loaded->policy->nr_limits, result->attached,
-	       text_span(result->total_ns, a));
+	printf("generation %u %s: %s, ", result->generation,
+	       opt_confirm_ns ? "on trial" : "in force",
+	       text_number(counts.allow + counts.deny, "rule", "rules", a));
+	printf("%s on ", text_number(loaded->policy->nr_limits, "limit", "limits", a));
+	printf("%s (%s)\n", text_number(result->attached, "interface", "interfaces", a),
+	       text_span(result->total_ns, b));
 	if (loaded->policy->monitor)
 		printf("mode monitor: nothing is dropped, `weir status` counts what would be\n");
 	if (result->closed)
-		printf("%s%u workloads have no address yet and stay closed%s (`weir status`)\n",
-		       term_begin(CAREFUL), result->closed, term_end(CAREFUL));
+		printf("%s%s without an address, closed until it has one%s (`weir status`)\n",
+		       term_begin(CAREFUL), text_number(result->closed, "workload", "workloads", a),
+		       term_end(CAREFUL));
 	if (!opt_confirm_ns)
 		return;
 	printf("%sfalls back in %s, at %s%s, ", term_begin(CAREFUL), text_span(opt_confirm_ns, a),

@@ -49,8 +49,8 @@ static void print_summary(const struct loaded *loaded)
 
 	for (size_t i = 0; i < policy->nr_files; i++)
 		printf("%s%s%s\n", term_begin(BOLD), policy->file[i], term_end(BOLD));
-	printf("  segments  %zu, with %s prefixes in all lists\n", policy->nr_segments,
-	       text_count(budget->addresses, a));
+	printf("  segments  %zu (%s in all lists)\n", policy->nr_segments,
+	       text_number(budget->addresses, "prefix", "prefixes", a));
 	printf("  rules     %zu allow, %zu deny%s\n", counts.allow, counts.deny,
 	       policy->monitor ? "; mode monitor: nothing is dropped" : "");
 	printf("  limits    %zu\n", policy->nr_limits);

@@ -202,8 +202,9 @@ static void print_head(const struct cmd_context *ctx, const struct kernel_status
 
 		printf("  %-11s %s\n", i ? "" : "policy", file ? file : "?");
 	}
-	printf("  %-11s %u rules, %u limits\n", "",
-	       status->config.nr_rules - status->config.nr_limits, status->config.nr_limits);
+	printf("  %-11s %s, ", "",
+	       text_number(status->config.nr_rules - status->config.nr_limits, "rule", "rules", a));
+	printf("%s\n", text_number(status->config.nr_limits, "limit", "limits", a));
 	printf("  %-11s %s\n", "pinned", ctx->pin_dir);
 }
 

@@ -197,6 +197,14 @@ const char *text_count(__u64 n, char *buffer)
 	return buffer;
 }
 
+const char *text_number(__u64 n, const char *one, const char *many, char *buffer)
+{
+	char count[TEXT_LEN];
+
+	snprintf(buffer, TEXT_LEN, "%s %s", text_count(n, count), n == 1 ? one : many);
+	return buffer;
+}
+
 const char *text_bytes(__u64 bytes, char *buffer)
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

@@ -43,6 +43,8 @@ void table_print(struct table *table, unsigned int indent);
 /** text_count() - 1234567 as "1,234,567". text_bytes(): "1.2 MiB". */
 const char *text_count(__u64 n, char *buffer);
 const char *text_bytes(__u64 bytes, char *buffer);
+/** text_number() - "1 rule", "2,000 rules". */
+const char *text_number(__u64 n, const char *one, const char *many, char *buffer);
 /** text_span() - a length of time in its two largest units: "600 ms", "9m 58s", "2d 3h". */
 const char *text_span(__u64 ns, char *buffer);
 /** text_time() - CLOCK_REALTIME ns as RFC 3339 in UTC, seconds; text_clock(): "2026-11-24 11:40:03", local time. */
