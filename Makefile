@@ -92,6 +92,7 @@ $(O)/$(1): $(O)/$(1).o $(foreach l,$(2),$(O)/lib$(l).a)
 	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< $$(filter %.o,$$(filter-out $$<,$$^)) -L$(O) $(foreach l,$(2),-l$(l)) -lcmocka $$(LIBS)
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call test_rule,$(basename $(t)),$(call layers_upto,$(call layer_of,$(t))))))
+$(filter $(O)/tests/unit/test_compile_%,$(UNIT)): $(O)/tests/unit/naive.o $(O)/tests/unit/compile_policy.o
 $(foreach t,$(PROG_SRC),$(eval $(call test_rule,$(basename $(t)),audit kernel compile policy base)))
 
 .PHONY: unit-programs prog-programs
