@@ -69,10 +69,12 @@ WEIR_PERCPU(weir_scratch, struct scratch, 1);
 /*
  * The generation word: which slot judges. The first packet past a trial's deadline swaps it back, also when every weir
  * process is dead; a fallback is a generation of its own, so that nothing mistakes it for the one before the trial.
+ * A first policy on trial falls back to a slot that holds none: generation 0, everything passes as before it.
  */
 static __always_inline __u64 word_read(struct weir_control *c)
 {
 	__u64 word = *(volatile __u64 *)&c->word, generation, back, was;
+	const struct weir_config *config;
 
 	if (!(word & WEIR_WORD_PENDING))
 		return word;
@@ -81,6 +83,9 @@ static __always_inline __u64 word_read(struct weir_control *c)
 	generation = ((word >> WEIR_WORD_GEN_SHIFT) + 1) & WEIR_WORD_GEN_MASK;
 	if (!generation)
 		generation = 1;
+	config = WEIR_TABLE(weir_cfg, !(word & WEIR_WORD_SLOT), 0);
+	if (!config || !config->generation)
+		generation = 0;
 	back = ((word & WEIR_WORD_SLOT) ^ WEIR_WORD_SLOT) | generation << WEIR_WORD_GEN_SHIFT;
 	was = __sync_val_compare_and_swap(&c->word, word, back);
 	return was == word ? back : was;

@@ -325,8 +325,11 @@ __u64 word_settle(struct kernel *kernel);
 __u64 word_peek(const struct kernel *kernel);
 /** word_make() - @deadline_ms: of CLOCK_BOOTTIME; 0: no trial */
 __u64 word_make(unsigned int slot, __u32 generation, __u64 deadline_ms);
-/** word_fallback() - what the first packet past the deadline makes of @word: the other slot, a generation of its own. */
-__u64 word_fallback(__u64 word);
+/**
+ * word_fallback() - what the first packet past the deadline makes of @word: the other slot, as a generation of its
+ * own; @held: that slot holds a policy, else generation 0, and everything passes.
+ */
+__u64 word_fallback(__u64 word, bool held);
 __u32 generation_next(__u32 generation);
 bool word_expired(__u64 word, __u64 now_ms);
 static inline unsigned int word_slot(__u64 word)

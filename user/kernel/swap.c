@@ -80,9 +80,17 @@ __u32 generation_next(__u32 generation)
 	return generation ? generation : 1;
 }
 
-__u64 word_fallback(__u64 word)
+__u64 word_fallback(__u64 word, bool held)
 {
-	return word_make(!word_slot(word), generation_next(word_generation(word)), 0);
+	return word_make(!word_slot(word), held ? generation_next(word_generation(word)) : 0, 0);
+}
+
+/* Does the other slot hold a policy to fall back to? */
+static bool held(const struct kernel *kernel, __u64 word)
+{
+	struct weir_config config;
+
+	return slot_config(kernel, !word_slot(word), &config) == 0 && config.generation;
 }
 
 bool word_expired(__u64 word, __u64 now_ms)
@@ -99,7 +107,9 @@ __u64 word_peek(const struct kernel *kernel)
 {
 	__u64 word = word_load(kernel);
 
-	return word_expired(word, boot_ns(kernel) / 1000000) ? word_fallback(word) : word;
+	return word_expired(word, boot_ns(kernel) / 1000000)
+		   ? word_fallback(word, held(kernel, word))
+		   : word;
 }
 
 int word_swap(struct kernel *kernel, __u64 expected, __u64 desired)
@@ -120,8 +130,9 @@ __u64 word_settle(struct kernel *kernel)
 
 	/* Losing this race means that a packet did it first. */
 	if (word_expired(word, boot_ns(kernel) / 1000000))
-		__atomic_compare_exchange_n(&kernel->control->word, &word, word_fallback(word),
-					    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		__atomic_compare_exchange_n(&kernel->control->word, &word,
+					    word_fallback(word, held(kernel, word)), false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	return word_load(kernel);
 }
 
@@ -163,7 +174,7 @@ int kernel_confirm(struct kernel *kernel, __u32 *ret_generation, struct diag *di
 static int rollback_word(struct kernel *kernel, __u64 word, __u32 *ret_generation,
 			 struct diag *diag)
 {
-	__u64 back = word_fallback(word);
+	__u64 back = word_fallback(word, held(kernel, word));
 	int err = word_swap(kernel, word, back);
 
 	if (err)
