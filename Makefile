@@ -79,17 +79,23 @@ $(O)/gen/%.skel.h: $(O)/bpf/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
 # Tests in C: tests/unit/test_LAYER_*.c link the layers up to theirs (and run under ASan and UBSan, see `test`);
-# tests/prog/*.c run the kernel programs and link all of them.
+# tests/prog/test_*.c run the kernel programs and link all of them. What several of a folder share is in its other *.c.
 layer_of = $(word 2,$(subst _, ,$(notdir $(1))))
 layers_upto = $(if $(filter base,$(1)),base,$(if $(filter policy,$(1)),policy base,$(if $(filter compile bpf,$(1)),compile policy base,$(if $(filter kernel,$(1)),kernel compile policy base,audit kernel compile policy base))))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
-PROG_SRC := $(wildcard tests/prog/*.c)
+PROG_SRC := $(wildcard tests/prog/test_*.c)
 PROG := $(patsubst %.c,$(O)/%,$(PROG_SRC))
+define shared_rule
+$(O)/$(1)/libshared.a: $(patsubst %.c,$(O)/%.o,$(filter-out $(1)/test_%.c,$(wildcard $(1)/*.c)))
+	$$(call say,AR,$$@)
+	$$(Q)mkdir -p $$(@D); rm -f $$@; ar rcs $$@ $$^
+endef
+$(foreach d,tests/unit tests/prog,$(eval $(call shared_rule,$(d))))
 define test_rule
-$(O)/$(1): $(O)/$(1).o $(foreach l,$(2),$(O)/lib$(l).a)
+$(O)/$(1): $(O)/$(1).o $(O)/$(dir $(1))libshared.a $(foreach l,$(2),$(O)/lib$(l).a)
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< $$(filter %.o,$$(filter-out $$<,$$^)) -L$(O) $(foreach l,$(2),-l$(l)) -lcmocka $$(LIBS)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< $(O)/$(dir $(1))libshared.a -L$(O) $(foreach l,$(2),-l$(l)) -lcmocka $$(LIBS)
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call test_rule,$(basename $(t)),$(call layers_upto,$(call layer_of,$(t))))))
 $(filter $(O)/tests/unit/test_compile_%,$(UNIT)): $(O)/tests/unit/naive.o $(O)/tests/unit/compile_policy.o

@@ -5,7 +5,7 @@
 #
 #   N passed, N failed, N skipped
 #
-# unit/  tests/unit/test_*.c, built with ASan and UBSan in $O/asan; prog/  tests/prog/*.c and executable scripts;
+# unit/  tests/unit/test_*.c, built with ASan and UBSan in $O/asan; prog/  tests/prog/test_*.c and executable scripts;
 # e2e/   executable tests/e2e/*.sh.
 # Each reports lines in TAP's manner: "ok NAME", "not ok NAME", "skip NAME: reason" ("ok NAME # SKIP reason"). Exit 77 is
 # a skip of the whole, its last line the reason; any other exit without a "not ok" is one more failure. A test that says
@@ -167,7 +167,7 @@ main() {
 		name=$(basename "$path" .c)
 		if [ -e "$path" ] && wanted unit "$name" "$@"; then run_one unit "$name" "$O/asan/tests/unit/$name"; fi
 	done
-	for path in tests/prog/*.c; do
+	for path in tests/prog/test_*.c; do
 		name=$(basename "$path" .c)
 		if [ -e "$path" ] && wanted prog "$name" "$@"; then run_one prog "$name" "$O/tests/prog/$name"; fi
 	done

@@ -164,11 +164,31 @@ static void count_cell(struct table *table, __u64 n, enum colour colour)
 	table_colour(table, n ? colour : DIM);
 }
 
+/* What a built-in rule does: the default of its direction, unless segments have their own. */
+static const char *row_action(const struct view *view, const struct row *row)
+{
+	const struct defaults *defaults = view->policy ? &view->policy->defaults : NULL;
+	enum policy_default what = DEFAULT_UNSAID;
+
+	if (row->rule || !defaults || strcmp(row->action, "default"))
+		return row->action;
+	if (!strcmp(row->name, "default ingress"))
+		what = defaults->ingress;
+	else if (!strcmp(row->name, "default egress"))
+		what = defaults->egress;
+	else
+		return defaults->forward == DEFAULT_ALLOW ? "allow" : "deny";
+	if (view->policy->nr_segment_defaults)
+		return what == DEFAULT_ALLOW ? "allow (*)" : "deny (*)";
+	return what == DEFAULT_ALLOW ? "allow" : "deny";
+}
+
 static int rule_text(void *arg, const struct row *row)
 {
 	struct listing *l = arg;
 	const struct rule *rule = row->rule ? policy_rule(l->view, row->rule) : NULL;
 	_cleanup_free_ char *from = NULL, *to = NULL, *port = NULL;
+	const char *action = row_action(l->view, row);
 	char place[320] = "built in", bytes[TEXT_LEN];
 
 	if (rule) {
@@ -178,10 +198,10 @@ static int rule_text(void *arg, const struct row *row)
 	}
 	if (row->rule)
 		view_place(l->view, row->rule, place);
-	table_cell(&l->table, "%s", row->action);
-	table_colour(&l->table, !strcmp(row->action, "allow")  ? GOOD
-				: !strcmp(row->action, "deny") ? BAD
-							       : PLAIN);
+	table_cell(&l->table, "%s", action);
+	table_colour(&l->table, !strncmp(action, "allow", 5)  ? GOOD
+				: !strncmp(action, "deny", 4) ? BAD
+							      : PLAIN);
 	table_cell(&l->table, "%s", from ? from : "");
 	table_cell(&l->table, "%s", to ? to : "");
 	table_cell(&l->table, "%s", port ? port : "");
@@ -248,9 +268,13 @@ int show_rules(struct view *view, const struct show_options *options)
 	static const char *const heads[] = {"ACTION", "FROM",	  "TO",	  "PORT",  ">PASSED",
 					    ">BYTES", ">DROPPED", "RULE", "WHERE", NULL};
 	struct listing l = {.view = view, .list = json_array()};
+	int status;
 
 	table_begin(&l.table, heads);
-	return listing_end(&l, each_row(view, view->ctx->json ? rule_json : rule_text, &l));
+	status = listing_end(&l, each_row(view, view->ctx->json ? rule_json : rule_text, &l));
+	if (!status && !view->ctx->json && view->policy && view->policy->nr_segment_defaults)
+		printf("(*) some segments have defaults of their own\n");
+	return status;
 }
 
 /* ---- counters ---- */

@@ -274,6 +274,8 @@ static int walk_end(struct walk *walk, int err, const struct diag *diag)
 	if (walk->list)
 		return cmd_json(walk->list, EXIT_DONE);
 	table_print(&walk->table, 0);
+	if (!walk->shown)
+		printf("%snone%s\n", term_begin(DIM), term_end(DIM));
 	if (walk->more)
 		printf("... and %s more (-n 0 shows all)\n", text_count(walk->more, text));
 	return EXIT_DONE;

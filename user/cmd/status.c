@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* weir status */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "audit/paths.h"
 #include "cmd/load.h"
 #include "cmd/report.h"
 #include "cmd/term.h"
@@ -66,6 +69,26 @@ static __u64 in_flight(const struct kernel_status *status)
 static bool reader_alive(const struct kernel_status *status)
 {
 	return status->reader.pid && (!kill((pid_t)status->reader.pid, 0) || errno == EPERM);
+}
+
+/* Process of `weir run` on this pin directory, 0 for none. The file names it; a process that has its number is weir. */
+static pid_t daemon_pid(const char *pin_dir)
+{
+	char path[PATH_MAX], text[32] = "", name[16] = "";
+	_cleanup_fclose_ FILE *file = NULL, *comm = NULL;
+	pid_t pid;
+
+	if (path_run(pin_dir, "run", path, sizeof(path)))
+		return 0;
+	file = fopen(path, "re");
+	if (!file || !fgets(text, sizeof(text), file))
+		return 0;
+	pid = (pid_t)strtol(text, NULL, 10);
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	comm = pid > 0 ? fopen(path, "re") : NULL;
+	if (!comm || !fgets(name, sizeof(name), comm) || strncmp(name, "weir", 4))
+		return 0;
+	return pid;
 }
 
 /* ---- JSON ---- */
@@ -159,6 +182,7 @@ static json_t *status_json(const struct cmd_context *ctx, const struct kernel_st
 {
 	json_t *object = json_object();
 	bool loaded = status->generation != 0;
+	pid_t daemon = daemon_pid(ctx->pin_dir);
 
 	json_put_int(object, "generation", status->generation);
 	json_put_text(object, "mode", !loaded ? NULL : status->monitor ? "monitor" : "enforce");
@@ -173,6 +197,7 @@ static json_t *status_json(const struct cmd_context *ctx, const struct kernel_st
 	json_put(object, "homes", homes_json(status));
 	json_put(object, "blocks", blocks_json(status));
 	json_put_int(object, "overflow_in_use", status->overflow_in_use);
+	json_put(object, "daemon", daemon ? json_integer(daemon) : json_null());
 	json_put(object, "reader",
 		 reader_alive(status) ? json_integer((json_int_t)status->reader.pid) : json_null());
 	json_put(object, "trial",
@@ -221,14 +246,21 @@ static void print_trial(const struct kernel_status *status)
 	       text_clock(boot_to_real_ns(deadline), b), term_end(CAREFUL));
 }
 
-static void print_reader(const struct kernel_status *status)
+static void print_daemon(const struct cmd_context *ctx, const struct kernel_status *status)
 {
-	if (reader_alive(status))
-		printf("  %-11s read by pid %llu\n", "audit", status->reader.pid);
+	pid_t pid = daemon_pid(ctx->pin_dir);
+
+	if (pid)
+		printf("  %-11s pid %d follows files, interfaces and addresses\n", "weir run", pid);
 	else
 		printf(
-		    "  %-11s %snobody reads it, and nobody follows new links and addresses (`weir run`)%s\n",
-		    "audit", term_begin(CAREFUL), term_end(CAREFUL));
+		    "  %-11s %snot running: interfaces and addresses are fixed as they were at apply%s\n",
+		    "weir run", term_begin(CAREFUL), term_end(CAREFUL));
+	if (!reader_alive(status))
+		printf("  %-11s %snobody reads it%s\n", "audit", term_begin(CAREFUL),
+		       term_end(CAREFUL));
+	else if ((pid_t)status->reader.pid != pid)
+		printf("  %-11s read by pid %llu\n", "audit", status->reader.pid);
 }
 
 static void print_events(const struct kernel_status *status)
@@ -329,7 +361,7 @@ static void print_status(const struct cmd_context *ctx, const struct kernel_stat
 	}
 	print_head(ctx, status);
 	print_trial(status);
-	print_reader(status);
+	print_daemon(ctx, status);
 	print_events(status);
 	print_verdicts(status);
 	print_blocks(status);
