@@ -2,6 +2,7 @@
 /* weir run [FILE...]: the daemon. */
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <glob.h>
 #include <openssl/evp.h>
 #include <poll.h>
@@ -44,7 +45,7 @@ static const struct cmd_option options[] = {
     {},
 };
 
-/** struct fingerprint - sha256 over all that a compiled policy depends on: files, lists, addresses, forwarding. */
+/** struct fingerprint - sha256 over all that a compiled policy depends on: text, lists, interfaces, forwarding. */
 struct fingerprint {
 	__u8 byte[32];
 };
@@ -54,7 +55,7 @@ struct run {
 	char **given; /* FILE... of the command line */
 	size_t nr_given;
 
-	/* The version of the files that was read last and accepted; NULL before the first. */
+	/* What we put in force last, or picked up; NULL before the first. */
 	struct policy *policy;
 	struct fingerprint applied; /* of what we put in force last; zero: something else is */
 
@@ -203,16 +204,48 @@ static int hash_item(void *arg, struct item *item)
 	return 0;
 }
 
+/* `on` names interfaces, by pattern: which there are decides what a rule is about. */
+static void hash_names(struct hashing *to, const struct names *on)
+{
+	for (size_t i = 0; i < on->n; i++)
+		for (size_t j = 0; j < to->env->nr_interfaces; j++) {
+			const struct env_interface *interface = &to->env->interface[j];
+
+			if (fnmatch(on->name[i], interface->name, 0) != 0)
+				continue;
+			EVP_DigestUpdate(to->hash, interface->name, strlen(interface->name) + 1);
+			EVP_DigestUpdate(to->hash, &interface->ifindex, sizeof(interface->ifindex));
+		}
+}
+
+static bool depends_on_names(const struct policy *policy)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < policy->nr_rules; i++)
+		any |= policy->rule[i].on.n != 0;
+	for (size_t i = 0; i < policy->nr_limits; i++)
+		any |= policy->limit[i].on.n != 0;
+	return any;
+}
+
+/* The text in canonical form: what the kernel gives back has the fingerprint of the files that it came from. */
 static struct fingerprint fingerprint_of(const struct policy *policy, const struct environment *env)
 {
 	struct hashing to = {.hash = EVP_MD_CTX_new(), .env = env};
+	_cleanup_free_ char *text = NULL;
 	struct fingerprint ret = {};
 
-	if (to.hash && EVP_DigestInit_ex(to.hash, EVP_sha256(), NULL)) {
-		EVP_DigestUpdate(to.hash, policy->sha256, sizeof(policy->sha256));
+	if (to.hash && !policy_print(policy, &text) &&
+	    EVP_DigestInit_ex(to.hash, EVP_sha256(), NULL)) {
+		EVP_DigestUpdate(to.hash, text, strlen(text));
 		EVP_DigestUpdate(to.hash, &env->forwarding4, sizeof(env->forwarding4));
 		EVP_DigestUpdate(to.hash, &env->forwarding6, sizeof(env->forwarding6));
 		policy_each_item(policy, hash_item, &to);
+		for (size_t i = 0; i < policy->nr_rules; i++)
+			hash_names(&to, &policy->rule[i].on);
+		for (size_t i = 0; i < policy->nr_limits; i++)
+			hash_names(&to, &policy->limit[i].on);
 		EVP_DigestFinal_ex(to.hash, ret.byte, NULL);
 	}
 	EVP_MD_CTX_free(to.hash);
@@ -582,7 +615,7 @@ static void reload(struct run *run)
 	if (read_files(run, &loaded))
 		return;
 	fresh = fingerprint_of(loaded.policy, &loaded.env);
-	if (same_fingerprint(&fresh, &run->applied)) {
+	if (same_fingerprint(&fresh, &run->applied) && is_running(run, loaded.policy)) {
 		if (forced)
 			log_line(LOG_NOTICE, "policy files say what is in force, generation %u",
 				 run->generation);
@@ -723,6 +756,8 @@ static int apply_copy(struct run *run, const struct confirmed_state *state, cons
 	/* From now on, only a change of the files (or a command) ends this. */
 	if (!err && files)
 		say(LOG_WARNING, confirmed_refuse(run->ctx->pin_dir, files, &diag), &diag, NULL);
+	if (!err)
+		adopt(run, &loaded);
 	return err;
 }
 
@@ -735,15 +770,21 @@ static int leads_elsewhere(void *arg, struct item *item)
 /* In force already. Lists and addresses may have changed while nobody looked: then it is compiled again. */
 static void picked_up(struct run *run, struct loaded *loaded)
 {
-	bool routes4 = run->flags & WEIR_CFG_FORWARDING4,
-	     routes6 = run->flags & WEIR_CFG_FORWARDING6;
+	bool routes4 = run->flags & WEIR_CFG_FORWARDING4;
+	bool routes6 = run->flags & WEIR_CFG_FORWARDING6;
+	_cleanup_policy_ struct policy *other = NULL;
+	_cleanup_diag_ struct diag diag = {};
+	struct environment env = {};
+	const struct policy *policy;
 
-	if (!is_running(run, loaded->policy))
-		return;
-	if (!recall_applied(run) && !policy_each_item(loaded->policy, leads_elsewhere, NULL) &&
-	    routes4 == loaded->env.forwarding4 && routes6 == loaded->env.forwarding6)
-		run->applied = fingerprint_of(loaded->policy, &loaded->env);
-	adopt(run, loaded);
+	if (is_running(run, loaded->policy))
+		adopt(run, loaded);
+	if (!recall_applied(run) && !policy_in_force(run, &other, &policy, &diag) &&
+	    !policy_each_item(policy, leads_elsewhere, NULL) && !depends_on_names(policy) &&
+	    !environment_read(&env, &diag) && routes4 == env.forwarding4 &&
+	    routes6 == env.forwarding6)
+		run->applied = fingerprint_of(policy, &env);
+	environment_free(&env);
 	run->environment_ns = mono_ns();
 }
 
