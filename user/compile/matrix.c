@@ -7,7 +7,9 @@
 #include "compile/builder.h"
 #include "weir/hash.h"
 
-#define NR_SEEDS 64
+#define NR_SEEDS 200
+/* Overfull buckets that are expected where some of so many seeds still leaves none: e^-3.5 of them do. */
+#define EXPECTED 3.5
 
 /* What a two-dimensional table holds, and the shape that it gets. */
 struct matrix {
@@ -34,12 +36,11 @@ static double overfull(size_t n, size_t buckets)
 	return buckets * (1 - upto / exponential);
 }
 
-/* So few buckets that some seeds still find none overfull. */
 static size_t good_buckets(size_t n)
 {
 	size_t buckets = 1;
 
-	while (buckets * WEIR_EXACT_WAYS < n || overfull(n, buckets) > 1.5)
+	while (buckets * WEIR_EXACT_WAYS < n || overfull(n, buckets) > EXPECTED)
 		buckets *= 2;
 	return buckets;
 }
@@ -90,18 +91,28 @@ static int try_seeds(const struct matrix *pairs, const struct matrix *cells, __u
 	return -EAGAIN;
 }
 
+static double need(const struct matrix *matrix)
+{
+	return matrix->dense ? 0 : overfull(matrix->n, matrix->buckets);
+}
+
+static void grow_needier(struct matrix *pairs, struct matrix *cells)
+{
+	if (cells->dense || (!pairs->dense && need(pairs) > need(cells)))
+		pairs->buckets *= 2;
+	else
+		cells->buckets *= 2;
+}
+
 /* One seed serves both tables: where none does, the table in greater need grows. */
 static int find_seed(struct matrix *pairs, struct matrix *cells, __u32 *ret)
 {
 	int err;
 
-	while ((err = try_seeds(pairs, cells, ret)) == -EAGAIN) {
-		if (cells->dense || (!pairs->dense && overfull(pairs->n, pairs->buckets) >
-							  overfull(cells->n, cells->buckets)))
-			pairs->buckets *= 2;
-		else
-			cells->buckets *= 2;
-	}
+	while (need(pairs) + need(cells) > EXPECTED)
+		grow_needier(pairs, cells);
+	while ((err = try_seeds(pairs, cells, ret)) == -EAGAIN)
+		grow_needier(pairs, cells);
 	return err;
 }
 
