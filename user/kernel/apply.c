@@ -18,6 +18,7 @@ struct apply {
 	const struct apply_options *options;
 	struct apply_result *result;
 	struct diag *diag;
+	bool filling; /* the idle slot no longer holds what it held */
 	bool first; /* nothing was loaded: a failure leaves nothing */
 	__u64 word;
 	unsigned int running, idle;
@@ -386,6 +387,7 @@ static int fill(struct apply *a)
 	config->generation = a->generation;
 	config->applied_ns = now.tv_sec * 1000000000ULL + now.tv_nsec;
 	step(a, "fill");
+	a->filling = true;
 	err = slot_invalidate(a->kernel, a->idle);
 	if (err)
 		return oops(a, err, "cannot write the idle slot");
@@ -485,6 +487,8 @@ static void take_back(struct apply *a)
 		return;
 	if (a->first)
 		load_remove(a->kernel);
+	else if (a->filling) /* what was never in force is nothing to go back to */
+		slot_invalidate(a->kernel, a->idle);
 }
 
 static int run(struct apply *a, const struct tables *tables)

@@ -195,8 +195,10 @@ __u32 filter_query(const struct kernel *kernel, __u32 ifindex, enum hook hook)
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = filter_handle(kernel),
 		    .priority = FILTER_PRIORITY);
 
-	libbpf_quiet();
-	return bpf_tc_query(&point, &opts) ? 0 : opts.prog_id;
+	if (bpf_tc_query(&point, &opts))
+		opts.prog_id = 0;
+	libbpf_quiet(); /* that there is none is no complaint */
+	return opts.prog_id;
 }
 
 int filter_put(const struct kernel *kernel, __u32 ifindex, enum hook hook, int prog_fd,
