@@ -27,8 +27,8 @@ void *mem_append(void *array, size_t *n, size_t element_size)
 	size_t used = *n;
 	char *grown = *slot;
 
-	if (used == 0 || (used >= 4 && (used & (used - 1)) == 0)) {
-		grown = reallocarray(*slot, used ? used * 2 : 4, element_size);
+	if ((used & (used - 1)) == 0) {
+		grown = reallocarray(*slot, used ? used * 2 : 1, element_size);
 		if (!grown)
 			return NULL;
 		*slot = grown;

@@ -56,7 +56,7 @@ static inline void mem_fclose_p(FILE **file)
 int mem_grow(void *array, size_t n, size_t *capacity, size_t element_size);
 
 /**
- * mem_append() - one more element for an array whose capacity is not kept: a power of two, at least 4, that follows
+ * mem_append() - one more element for an array whose capacity is not kept: the power of two that follows
  * from the number of elements; so only arrays that began empty and grew by this function.
  * @array: address of the pointer
  * @n:     elements in use, counted up

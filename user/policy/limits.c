@@ -20,6 +20,7 @@
 struct draft {
 	struct limit_rule *rule;
 	const struct node *rate, *burst, *overflow;
+	bool has_count;
 };
 
 static int limit_name(struct reader *reader, const struct node *key, const struct node *value,
@@ -67,6 +68,7 @@ static int limit_count(struct reader *reader, const struct node *key, const stru
 	if (value->kind == NODE_SCALAR && !strcmp(value->text, "requests"))
 		return reject(reader, &value->at, "count: requests is not supported yet");
 	err = read_choice(reader, value, "count", choices, &choice);
+	((struct draft *)into)->has_count = true;
 	((struct draft *)into)->rule->count = choice;
 	return err;
 }
@@ -302,8 +304,9 @@ static int finish_limit(struct reader *reader, const struct node *node, struct d
 	bool bytes = rule->count == WEIR_COUNT_BYTES;
 	int err;
 
-	if (!draft->rate)
-		return reject(reader, &node->at, "limit: rate is missing");
+	if (!draft->has_count || !draft->rate)
+		return reject(reader, &node->at, "limit: %s is missing",
+			      draft->rate ? "count" : "rate");
 	err = read_rate(reader, draft->rate, "rate", bytes, &rule->rate, &rule->period_ns);
 	if (!err && draft->burst)
 		err = read_burst(reader, draft->burst, rule);

@@ -132,10 +132,11 @@ static int take(struct lines *lines, const char *bytes, size_t n)
 			lines->comment = true;
 		if (lines->comment || (!lines->len && (c == ' ' || c == '\t')))
 			continue;
-		if (!c || lines->len == LIST_LINE - 1)
+		if (!c)
+			return reject(lines->reader, &lines->at, "a zero byte: this is no text");
+		if (lines->len == LIST_LINE - 1)
 			return reject(lines->reader, &lines->at,
-				      c ? "the line is too long for an item"
-					: "a zero byte: this is no text");
+				      "the line is too long for an item");
 		if (!lines->len)
 			lines->column = lines->at.column;
 		lines->text[lines->len++] = c;

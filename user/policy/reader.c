@@ -72,14 +72,18 @@ const char *closest(const char *text, const char *const *candidates)
 	return found;
 }
 
-/* "a, b, c" in @buffer, as much as fits. */
-static const char *enumerate(const char *const *words, char *buffer, size_t size)
+/* "a, b, c" in @buffer, as much as fits; @last stands before the last one ("a, b or c"). */
+static const char *enumerate(const char *const *words, const char *last, char *buffer, size_t size)
 {
 	size_t used = 0;
 
 	buffer[0] = '\0';
-	for (; *words && used < size; words++)
-		used += snprintf(buffer + used, size - used, "%s%s", used ? ", " : "", *words);
+	for (size_t i = 0; words[i] && used < size; i++)
+		used += snprintf(buffer + used, size - used, "%s%s",
+				 !i		? ""
+				 : words[i + 1] ? ", "
+						: last,
+				 words[i]);
 	return buffer;
 }
 
@@ -93,7 +97,7 @@ static int reject_key(struct reader *reader, const struct node *key, const struc
 	for (const struct key *k = scope->keys; k->name && n < ARRAY_SIZE(names) - 1; k++)
 		if (k->read)
 			names[n++] = k->name;
-	enumerate(names, list, sizeof(list));
+	enumerate(names, ", ", list, sizeof(list));
 	meant = closest(key->text, names);
 	if (meant)
 		return reject(reader, &key->at,
@@ -117,7 +121,8 @@ int read_map(struct reader *reader, const struct node *node, const struct scope 
 		if (!k->name)
 			return reject_key(reader, key, scope);
 		if (!k->read)
-			return reject(reader, &key->at, "%s is not supported yet", key->text);
+			return reject(reader, &key->at, "key \"%s\" of %s is not supported yet",
+				      key->text, scope->name);
 		err = k->read(reader, key, key->next, into);
 		if (err)
 			return err;
@@ -226,14 +231,14 @@ int read_duration_s(struct reader *reader, const struct node *node, const char *
 int read_choice(struct reader *reader, const struct node *node, const char *what,
 		const char *const *choices, int *ret)
 {
-	char list[256] = "one of ";
+	char list[256];
 
 	for (int i = 0; node->kind == NODE_SCALAR && choices[i]; i++)
 		if (!strcmp(node->text, choices[i])) {
 			*ret = i;
 			return 0;
 		}
-	enumerate(choices, list + strlen(list), sizeof(list) - strlen(list));
+	enumerate(choices, " or ", list, sizeof(list));
 	return reject_kind(reader, node, what, list);
 }
 

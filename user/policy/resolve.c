@@ -389,34 +389,86 @@ static int check_rules(struct resolver *resolver)
 	return err;
 }
 
-static int compare_interfaces(const void *a, const void *b)
-{
-	const struct interface_rule *x = *(struct interface_rule *const *)a,
-				    *y = *(struct interface_rule *const *)b;
-	int order = strcmp(x->pattern, y->pattern);
+/** struct place_of - an entry of interfaces or workloads, and its place among all of them. */
+struct place_of {
+	struct interface_rule *rule;
+	bool workload;
+	size_t order;
+};
 
-	return order ? order : x < y ? -1 : x > y;
+static int compare_places(const void *a, const void *b)
+{
+	const struct place_of *x = a, *y = b;
+	int order = strcmp(x->rule->pattern, y->rule->pattern);
+
+	return order ? order : x->order < y->order ? -1 : 1;
 }
 
-/* A pattern stands once: given twice it would be either the same again or a contradiction. */
+/* Two entries of the same pattern: the same again is none of anybody's business. */
+static int check_double(struct resolver *resolver, const struct place_of *first,
+			const struct place_of *second)
+{
+	const struct position *there = &first->rule->at, *here = &second->rule->at;
+
+	if (first->workload != second->workload)
+		return reject(resolver, here,
+			      "\"%s\" is both an interface and a workload; first at %s:%u:%u",
+			      second->rule->pattern, there->file, there->line, there->column);
+	if (first->rule->xdp != second->rule->xdp)
+		return reject(
+		    resolver, here,
+		    "interface \"%s\" is given twice, with another xdp; first at %s:%u:%u",
+		    second->rule->pattern, there->file, there->line, there->column);
+	return 0;
+}
+
+/* Drop what says again what an earlier entry says: several files may name the same interface. */
+static void drop_doubles(struct interface_rule *rules, size_t *n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *n; i++) {
+		if (rules[i].pattern)
+			rules[kept++] = rules[i];
+	}
+	*n = kept;
+}
+
+/* A pattern means one thing: given again it is the same, or a contradiction. */
 static int check_interfaces(struct resolver *resolver)
 {
-	const struct policy *policy = resolver->policy;
+	struct policy *policy = resolver->policy;
 	size_t n = policy->nr_interfaces + policy->nr_workloads;
-	_cleanup_free_ const struct interface_rule **rules = calloc(n + 1, sizeof(*rules));
+	_cleanup_free_ struct place_of *places = calloc(n + 1, sizeof(*places));
+	int err;
 
-	if (!rules)
+	if (!places)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		rules[i] = i < policy->nr_interfaces ? &policy->interface[i]
-						     : &policy->workload[i - policy->nr_interfaces];
-	qsort(rules, n, sizeof(*rules), compare_interfaces);
-	for (size_t i = 1; i < n; i++)
-		if (!strcmp(rules[i - 1]->pattern, rules[i]->pattern))
-			return reject(resolver, &rules[i]->at,
-				      "interface \"%s\" is given twice; first at %s:%u:%u",
-				      rules[i]->pattern, rules[i - 1]->at.file,
-				      rules[i - 1]->at.line, rules[i - 1]->at.column);
+	for (size_t i = 0; i < n; i++) {
+		bool workload = i >= policy->nr_interfaces;
+
+		places[i] = (struct place_of){
+		    .rule = workload ? &policy->workload[i - policy->nr_interfaces]
+				     : &policy->interface[i],
+		    .workload = workload,
+		    .order = i,
+		};
+	}
+	qsort(places, n, sizeof(*places), compare_places);
+	for (size_t i = 1; i < n; i++) {
+		struct interface_rule *second = places[i].rule;
+
+		if (strcmp(places[i - 1].rule->pattern, second->pattern))
+			continue;
+		err = check_double(resolver, &places[i - 1], &places[i]);
+		if (err)
+			return err;
+		places[i] = places[i - 1];
+		free(second->pattern);
+		second->pattern = NULL;
+	}
+	drop_doubles(policy->interface, &policy->nr_interfaces);
+	drop_doubles(policy->workload, &policy->nr_workloads);
 	return 0;
 }
 
@@ -435,15 +487,12 @@ static void fill_defaults(struct policy *policy)
 /* Allow rules first, then deny rules, each in file order: what the canonical text can say. */
 static int sort_rules(struct policy *policy)
 {
-	size_t n = 0, capacity = 4;
 	struct rule *sorted;
+	size_t n = 0;
 
-	/* mem_append() does not touch the list again, but its capacity stays what it would be. */
-	while (capacity < policy->nr_rules)
-		capacity *= 2;
 	if (!policy->nr_rules)
 		return 0;
-	sorted = calloc(capacity, sizeof(*sorted));
+	sorted = calloc(policy->nr_rules, sizeof(*sorted));
 	if (!sorted)
 		return -ENOMEM;
 	for (int action = RULE_ALLOW; action <= RULE_DENY; action++)

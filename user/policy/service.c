@@ -245,6 +245,6 @@ int read_services(struct reader *reader, const struct node *key, const struct no
 {
 	if (value->kind == NODE_LIST && !value->n)
 		return reject(reader, &value->at,
-			      "port: an empty list names nothing; leave it out for any");
+			      "port: the list is empty; leave the key out where any port is meant");
 	return read_each(reader, key, value, read_one, into);
 }

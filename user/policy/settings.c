@@ -27,7 +27,7 @@ static int default_ingress(struct reader *reader, const struct node *key, const 
 	int err = once(reader, "default.ingress", key);
 
 	return err ? err
-		   : read_direction(reader, value, "ingress", &reader->policy->defaults.ingress);
+		   : read_direction(reader, value, key->text, &reader->policy->defaults.ingress);
 }
 
 static int default_egress(struct reader *reader, const struct node *key, const struct node *value,
@@ -36,7 +36,7 @@ static int default_egress(struct reader *reader, const struct node *key, const s
 	int err = once(reader, "default.egress", key);
 
 	return err ? err
-		   : read_direction(reader, value, "egress", &reader->policy->defaults.egress);
+		   : read_direction(reader, value, key->text, &reader->policy->defaults.egress);
 }
 
 static int default_forward(struct reader *reader, const struct node *key, const struct node *value,
@@ -45,7 +45,7 @@ static int default_forward(struct reader *reader, const struct node *key, const 
 	int err = once(reader, "default.forward", key);
 
 	return err ? err
-		   : read_direction(reader, value, "forward", &reader->policy->defaults.forward);
+		   : read_direction(reader, value, key->text, &reader->policy->defaults.forward);
 }
 
 static const struct key default_keys[] = {
@@ -77,14 +77,14 @@ int read_default(struct reader *reader, const struct node *key, const struct nod
 static int member_ingress(struct reader *reader, const struct node *key, const struct node *value,
 			  void *into)
 {
-	return read_direction(reader, value, "ingress",
+	return read_direction(reader, value, key->text,
 			      &((struct segment_defaults *)into)->defaults.ingress);
 }
 
 static int member_egress(struct reader *reader, const struct node *key, const struct node *value,
 			 void *into)
 {
-	return read_direction(reader, value, "egress",
+	return read_direction(reader, value, key->text,
 			      &((struct segment_defaults *)into)->defaults.egress);
 }
 

@@ -190,28 +190,39 @@ int read_items_or_none(struct reader *reader, const struct node *key, const stru
 int read_items(struct reader *reader, const struct node *key, const struct node *value, void *into)
 {
 	if (value->kind == NODE_LIST && !value->n)
-		return reject(reader, &value->at,
-			      "%s: an empty list names nobody; leave the key out instead",
-			      key->text);
+		return reject(
+		    reader, &value->at,
+		    "%s: the list is empty; leave the key out where nobody is meant in particular",
+		    key->text);
 	return read_items_or_none(reader, key, value, into);
 }
+
+/** struct segment_draft - a segment while it is read. */
+struct segment_draft {
+	struct segment *segment;
+	bool has_members;
+};
 
 static int segment_members(struct reader *reader, const struct node *key, const struct node *value,
 			   void *into)
 {
-	return read_items_or_none(reader, key, value, &((struct segment *)into)->members);
+	struct segment_draft *draft = into;
+
+	draft->has_members = true;
+	return read_items_or_none(reader, key, value, &draft->segment->members);
 }
 
 static int segment_except(struct reader *reader, const struct node *key, const struct node *value,
 			  void *into)
 {
-	return read_items_or_none(reader, key, value, &((struct segment *)into)->except);
+	return read_items_or_none(reader, key, value,
+				  &((struct segment_draft *)into)->segment->except);
 }
 
 static int segment_proxy(struct reader *reader, const struct node *key, const struct node *value,
 			 void *into)
 {
-	return read_bool(reader, value, "proxy", &((struct segment *)into)->proxy);
+	return read_bool(reader, value, "proxy", &((struct segment_draft *)into)->segment->proxy);
 }
 
 static const struct key segment_keys[] = {
@@ -226,7 +237,9 @@ static int read_segment(struct reader *reader, const struct node *key, const str
 {
 	struct policy *policy = reader->policy;
 	static const char *const built_in[] = {"any", "self", "workloads"};
+	struct segment_draft draft = {};
 	struct segment *segment;
+	int err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(built_in); i++)
 		if (!strcmp(key->text, built_in[i]))
@@ -248,7 +261,11 @@ static int read_segment(struct reader *reader, const struct node *key, const str
 		return reject_kind(
 		    reader, value, key->text,
 		    "a list of items, or {members: [...], except: [...], proxy: true}");
-	return read_map(reader, value, &scope_segment, segment);
+	draft.segment = segment;
+	err = read_map(reader, value, &scope_segment, &draft);
+	if (!err && !draft.has_members)
+		err = reject(reader, &key->at, "segment \"%s\": members is missing", key->text);
+	return err;
 }
 
 int read_segments(struct reader *reader, const struct node *key, const struct node *value,
@@ -313,9 +330,10 @@ int read_patterns(struct reader *reader, const struct node *key, const struct no
 		  void *into)
 {
 	if (value->kind == NODE_LIST && !value->n)
-		return reject(reader, &value->at,
-			      "%s: an empty list names no interface; leave the key out instead",
-			      key->text);
+		return reject(
+		    reader, &value->at,
+		    "%s: the list is empty; leave the key out where no interface is meant in particular",
+		    key->text);
 	return read_each(reader, key, value, read_pattern, into);
 }
 
@@ -371,7 +389,7 @@ static int read_interface(struct reader *reader, const struct node *value,
 	if (err)
 		return err;
 	if (!rule->pattern)
-		return reject(reader, &value->at, "an interface without a name");
+		return reject(reader, &value->at, "interface: name is missing");
 	return 0;
 }
 

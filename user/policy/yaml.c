@@ -96,11 +96,23 @@ static int reject(struct build *build, const struct position *at, const char *te
 	return diag_fail(build->diag, -EINVAL, at, "%s", text);
 }
 
+static struct position token_place(struct build *build, struct fy_token *token)
+{
+	const struct fy_mark *mark = fy_token_start_mark(token);
+	struct position at = {.file = build->file, .line = 1, .column = 1};
+
+	if (mark) {
+		at.line = mark->line + 1;
+		at.column = mark->column + 1;
+	}
+	return at;
+}
+
 /* Where an event begins. What has no place of its own (nothing after "key:") stands at its key. */
 static struct position place(struct build *build, struct fy_event *event, bool quoted)
 {
 	const struct fy_mark *mark = fy_event_start_mark(event);
-	struct position at = {.file = build->file};
+	struct position at = {.file = build->file, .line = 1, .column = 1};
 
 	if (!mark) {
 		if (build->depth && build->key[build->depth - 1])
@@ -240,10 +252,12 @@ static int on_node(struct build *build, struct fy_event *event, enum node_kind k
 	node->quoted = style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
 	node->at = place(build, event, node->quoted);
 	node->text = "";
-	if (anchor)
-		return reject(build, &node->at, "anchors (&) are not allowed");
-	if (tag)
-		return reject(build, &node->at, "tags (!) are not allowed");
+	if (anchor || tag) {
+		struct position at = token_place(build, anchor ? anchor : tag);
+
+		return reject(build, &at,
+			      anchor ? "anchors (&) are not allowed" : "tags (!) are not allowed");
+	}
 	if (kind != NODE_SCALAR)
 		return open_node(build, node);
 	if (value) {
@@ -395,7 +409,7 @@ static int check_text(struct build *build)
 int yaml_parse(const char *text, size_t len, const char *file, struct tree **ret, struct diag *diag)
 {
 	struct build build = {.diag = diag, .file = file, .text = text, .len = len};
-	struct position at = {.file = file};
+	struct position at = {.file = file, .line = 1, .column = 1};
 	int err;
 
 	err = check_text(&build);
