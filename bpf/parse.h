@@ -88,6 +88,9 @@ typedef const __u8 *cursor;
 #define PARSE_MAX_EXT	 16
 #define PARSE_MAX_OFFSET 0x3fff /* headers end well before: bounds the verifier's arithmetic */
 
+#define EXTENDED_ANY	  0x1
+#define EXTENDED_FRAGMENT 0x2
+
 enum packet_flags {
 	PKT_L2_MULTI = 0x1, /* broadcast or multicast destination MAC */
 	PKT_ARP = 0x2,
@@ -142,7 +145,7 @@ struct packet {
 	__u8 type; /* ICMP */
 	__u8 mac[6];
 	__u16 offset;  /* of the header being read */
-	__u8 extended; /* IPv6: an extension header other than hop-by-hop was seen */
+	__u8 extended; /* IPv6: which extension headers were seen, EXTENDED_* */
 	__u8 pad;
 	__be16 ethertype;
 	__be32 fragment_id;
@@ -377,6 +380,9 @@ WEIR_INLINE void parse_inner6(const struct view *view, struct packet *pkt, __u32
 		pkt->inner_proto = LD8(at, 0);
 		l4 += 8;
 	}
+	if (pkt->inner_proto == 0 || pkt->inner_proto == 43 || pkt->inner_proto == 44 ||
+	    pkt->inner_proto == 51 || pkt->inner_proto == 60) /* ports lie behind more headers */
+		return;
 	at = AT(view, l4);
 	if (!HAVE(view, at, 8))
 		return;
@@ -513,8 +519,10 @@ WEIR_INLINE enum weir_reason parse_options4(const struct view *view, struct pack
 		if (type == 131 || type == 137)
 			return WEIR_IP_OPTIONS;
 		if (type != 1) {
-			if (at4 + 2 > end || !HAVE(view, at, 2))
+			if (at4 + 2 > end)
 				return WEIR_IP_OPTIONS;
+			if (!HAVE(view, at, 2))
+				return WEIR_TRUNCATED;
 			length = LD8(at, 1);
 			if (length < 2 || at4 + length > end)
 				return WEIR_IP_OPTIONS;
@@ -593,28 +601,30 @@ WEIR_INLINE enum weir_reason parse_chain6(const struct view *view, struct packet
 			return pkt->flags & PKT_FRAGMENT ? WEIR_BAD_FRAGMENT : WEIR_BAD_LENGTH;
 		if (!HAVE(view, at, 8))
 			return WEIR_TRUNCATED;
+		pkt->extended |= EXTENDED_ANY;
 		length = (LD8(at, 1) + 1) * 8;
-		if (type != 0)
-			pkt->extended = 1;
-		if (type == 43 &&
-		    LD8(at, 3) != 0) /* segments left: routing through us (RFC 5095, 8754) */
+		/* Routing headers, spent ones too: nobody who is not asked for source routing sends one (RFC 5095). */
+		if (type == 43)
 			return WEIR_EXT_HEADERS;
 		if (type == 51)
 			length = (LD8(at, 1) + 2) * 4;
 		if (type == 44) {
 			__u16 fragment = BE16(LD16(at, 2));
 
-			length = 8;		       /* its second byte is reserved */
-			if (pkt->flags & PKT_FRAGMENT) /* a second one: CVE-2023-4809 */
+			length = 8; /* its second byte is reserved */
+			if (pkt->extended & EXTENDED_FRAGMENT) /* a second one: CVE-2023-4809 */
 				return WEIR_BAD_FRAGMENT;
+			pkt->extended |= EXTENDED_FRAGMENT;
 			if (fragment & 0xfff9)
 				pkt->flags |= PKT_FRAGMENT;
 			pkt->fragment_id = LD32(at, 4);
 			if (fragment & 0xfff8) {
 				pkt->flags |= PKT_LATER;
-				if ((fragment & 0xfff8) + (end - o - 8) > 65535)
-					return WEIR_BAD_FRAGMENT;
 				pkt->proto = LD8(at, 0);
+				/* as with IPv4: offset 8 rewrites TCP flags */
+				if ((pkt->proto == PROTO_TCP && (fragment & 0xfff8) == 8) ||
+				    (fragment & 0xfff8) + (end - o - 8) > 65535)
+					return WEIR_BAD_FRAGMENT;
 				pkt->offset = o + 8;
 				return WEIR_OK;
 			}

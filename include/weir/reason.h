@@ -15,7 +15,7 @@
 	X(2,  BAD_LENGTH,      "bad_length",        "a length field contradicts the frame or another length")           \
 	X(3,  BAD_HEADER,      "bad_header",        "a header that no receiver would accept (version, header length)")  \
 	X(4,  IP_OPTIONS,      "ip_options",        "IPv4 source route or malformed option")                            \
-	X(5,  EXT_HEADERS,     "extension_headers", "IPv6 extension chain too long, misplaced or with active routing")  \
+	X(5,  EXT_HEADERS,     "extension_headers", "IPv6 extension chain too long, misplaced or with routing")  \
 	X(6,  BAD_FRAGMENT,    "bad_fragment",      "fragment that hides or rewrites a transport header")               \
 	X(7,  TCP_FLAGS,       "tcp_flags",         "TCP flag combination that opens nothing and continues nothing")    \
 	X(8,  VLAN,            "vlan",              "tagged traffic that is not ours, or too many tags")                \
