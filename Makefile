@@ -95,10 +95,12 @@ $(foreach d,tests/unit tests/prog,$(eval $(call shared_rule,$(d))))
 define test_rule
 $(O)/$(1): $(O)/$(1).o $(O)/$(dir $(1))libshared.a $(foreach l,$(2),$(O)/lib$(l).a)
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< $(O)/$(dir $(1))libshared.a -L$(O) $(foreach l,$(2),-l$(l)) -lcmocka $$(LIBS)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(O)/$(dir $(1))libshared.a -L$(O) $(foreach l,$(2),-l$(l)) -lcmocka $$(LIBS)
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call test_rule,$(basename $(t)),$(call layers_upto,$(call layer_of,$(t))))))
 $(filter $(O)/tests/unit/test_compile_%,$(UNIT)): $(O)/tests/unit/naive.o $(O)/tests/unit/compile_policy.o
+$(O)/tests/unit/test_bpf_parse: $(O)/tests/prog/packets.o $(O)/tests/prog/packet_cases.o
+$(O)/tests/prog/harness.o: | $(SKELETONS)
 $(foreach t,$(PROG_SRC),$(eval $(call test_rule,$(basename $(t)),audit kernel compile policy base)))
 
 .PHONY: unit-programs prog-programs
