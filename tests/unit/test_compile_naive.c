@@ -22,7 +22,7 @@
 static const struct tables *looked_at;
 #define WEIR_TABLE(name, slot, index) \
 	((size_t)(index) < looked_at->nr_##name ? &looked_at->name[index] : NULL)
-#define WEIR_FUNC static
+#define WEIR_FUNC static __attribute__((unused))
 #pragma GCC diagnostic ignored "-Wunknown-pragmas"
 #include "classify.h"
 
