@@ -5,12 +5,17 @@
  * Compiles for BPF and for the host. The includer says how a slot's table is reached:
  *   WEIR_TABLE(name, slot, index)   pointer to entry `index` of table `name` of slot 0 or 1, NULL when out of range
  *   WEIR_FUNC                       how out-of-line functions are declared (BPF: __noinline, verified once)
+ *   WEIR_FUNC_ONE_CALLER            likewise, where a call would cost more than it saves (default: WEIR_FUNC)
  */
 #ifndef WEIR_CLASSIFY_H
 #define WEIR_CLASSIFY_H
 
 #include "weir/hash.h"
 #include "weir/tables.h"
+
+#ifndef WEIR_FUNC_ONE_CALLER
+#define WEIR_FUNC_ONE_CALLER WEIR_FUNC
+#endif
 
 /** classify_service() - index into weir_svc of protocol @proto with @port (host order), ICMP type in @port. */
 static inline __attribute__((always_inline)) __u32 classify_service(__u8 proto, __u16 port)
@@ -110,7 +115,8 @@ static inline __attribute__((always_inline)) __u32 classify_exact(const struct w
  *
  * Returns WEIR_NONE when the tables are incomplete: the caller drops.
  */
-WEIR_FUNC __u32 classify_verdict(__u32 slot, __u32 src, __u32 dst, __u32 service, __u32 zone)
+WEIR_FUNC_ONE_CALLER __u32 classify_verdict(__u32 slot, __u32 src, __u32 dst, __u32 service,
+					    __u32 zone)
 {
 	const struct weir_config *config = WEIR_TABLE(weir_cfg, slot, 0);
 	const struct weir_class *from = WEIR_TABLE(weir_class, slot, src);

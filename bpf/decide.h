@@ -19,6 +19,7 @@
 #define RULING_DENIED	     0x8 /* by a deny rule */
 #define RULING_LOG	     0x10
 #define RULING_ERROR	     0x20 /* tables incomplete: drop */
+#define RULING_LIMITS	     0x40 /* the verdict has limits */
 #define RULING_VERDICT_SHIFT 8	  /* above: index in weir_verd */
 
 #define NO_SERVICE WEIR_NONE
@@ -47,6 +48,8 @@ __noinline __u64 ruling(struct visit *v, __u32 from, __u32 to, __u32 service, __
 	result = (__u64)index << RULING_VERDICT_SHIFT;
 	if (verdict->flags & WEIR_VERDICT_LOG)
 		result |= RULING_LOG;
+	if (verdict->nr_limits)
+		result |= RULING_LIMITS;
 	switch (verdict->action) {
 	case WEIR_ACT_FAILSAFE:
 		return result | RULING_ALLOWED | RULING_NAMED | RULING_FAILSAFE;
@@ -98,7 +101,7 @@ static __always_inline enum weir_reason pass_opening(struct visit *v, __u64 r, _
 	account(v, r, direction);
 	if (r & RULING_LOG)
 		v->log = 1;
-	if (r & RULING_FAILSAFE)
+	if (r & RULING_FAILSAFE || !(r & RULING_LIMITS))
 		return WEIR_OK;
 	return charge_all(v, r >> RULING_VERDICT_SHIFT, direction);
 }

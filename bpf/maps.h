@@ -88,23 +88,24 @@ struct {
  * Entry @index of table @name of slot @slot. Each map is named at a call of its own, and the empty assembly keeps the
  * compiler from joining the two: a call with either map is not inlined, and costs ten times as much.
  */
-#define WEIR_TABLE(name, slot, index)                                   \
-	({                                                              \
-		__u32 _i = (index);                                     \
-		struct_of_##name *_entry;                               \
-		if (slot) {                                             \
-			_entry = bpf_map_lookup_elem(&name##_1, &_i);   \
-			asm volatile("" : "+r"(_entry) : "i"(1));       \
-		} else {                                                \
-			_entry = bpf_map_lookup_elem(&name##_0, &_i);   \
-			asm volatile("" : "+r"(_entry) : "i"(0));       \
-		}                                                       \
-		_entry;                                                 \
+#define WEIR_TABLE(name, slot, index)                                 \
+	({                                                            \
+		__u32 _i = (index);                                   \
+		struct_of_##name *_entry;                             \
+		if (slot) {                                           \
+			_entry = bpf_map_lookup_elem(&name##_1, &_i); \
+			asm volatile("" : "+r"(_entry) : "i"(1));     \
+		} else {                                              \
+			_entry = bpf_map_lookup_elem(&name##_0, &_i); \
+			asm volatile("" : "+r"(_entry) : "i"(0));     \
+		}                                                     \
+		_entry;                                               \
 	})
 #define WEIR_TABLE_TYPE(name, value_type, entries) typedef value_type struct_of_##name;
 WEIR_SLOT_MAPS(WEIR_TABLE_TYPE)
 
-#define WEIR_FUNC __noinline
+#define WEIR_FUNC	     __noinline
+#define WEIR_FUNC_ONE_CALLER static __always_inline
 
 /* Tests load with this set and move the clock by hand. */
 const volatile __u8 weir_fake_clock = 0;

@@ -52,12 +52,21 @@ int weir_xdp(struct xdp_md *ctx)
 	v = visit_begin(WEIR_HOOK_XDP, ctx->ingress_ifindex);
 	if (!v || !c)
 		return XDP_PASS;
-	view.len = bpf_xdp_get_buff_len(ctx);
 	v->arrived = ctx->ingress_ifindex;
+	view.len = ctx->data_end - ctx->data;
 	why = FORGET(v->why, read_frame(ctx, &view, v));
-	/* Headers beyond the first buffer: TC can reach them. */
-	if (why == WEIR_TRUNCATED && view.len > (__u32)(ctx->data_end - ctx->data))
-		return XDP_PASS;
+	if (why == WEIR_TRUNCATED || why == WEIR_BAD_LENGTH) {
+		/* Seldom: more than one buffer. Headers beyond the first are left to TC, which can reach them. */
+		__u32 linear = ctx->data_end - ctx->data;
+
+		view.len = bpf_xdp_get_buff_len(ctx);
+		if (view.len > linear) {
+			__builtin_memset(&v->pkt, 0, sizeof(v->pkt));
+			why = FORGET(v->why, read_frame(ctx, &view, v));
+			if (why == WEIR_TRUNCATED)
+				return XDP_PASS;
+		}
+	}
 	if (!leave_mark(ctx, (__u32)c->seed))
 		return XDP_PASS;
 	v->bytes = v->pkt.ip_len;
