@@ -92,9 +92,12 @@ static void run_time_files_have_one_name_each(void **state)
 	static const struct {
 		const char *pin_dir, *name;
 	} table[] = {
-	    {"/sys/fs/bpf/weir", "weir"},	  {"/sys/fs/bpf/weir/", "weir"},
-	    {"/sys/fs/bpf/weir/blue", "weir+blue"}, {"/sys/fs/bpf//weir//blue/", "weir+blue"},
-	    {"/tmp/bpf", "tmp+bpf"},		  {"/sys/fs/bpf/..", "+."},
+	    {"/sys/fs/bpf/weir", "weir"},
+	    {"/sys/fs/bpf/weir/", "weir"},
+	    {"/sys/fs/bpf/weir/blue", "weir+blue"},
+	    {"/sys/fs/bpf//weir//blue/", "weir+blue"},
+	    {"/tmp/bpf", "tmp+bpf"},
+	    {"/sys/fs/bpf/..", "+."},
 	};
 	char text[256];
 

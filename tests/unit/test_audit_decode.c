@@ -63,7 +63,10 @@ static struct audit_names names_of(void)
 	     .kind = WEIR_RULE_DENY,
 	     .file = 1,
 	     .line = 12},
-	    {.name = "edge_limit", .counter = WEIR_RULE_FIRST + 1, .kind = WEIR_RULE_LIMIT, .line = 20},
+	    {.name = "edge_limit",
+	     .counter = WEIR_RULE_FIRST + 1,
+	     .kind = WEIR_RULE_LIMIT,
+	     .line = 20},
 	    {.name = "lost file", .counter = 40, .kind = WEIR_RULE_ALLOW, .file = 77, .line = 1},
 	};
 	struct audit_names names = {.generation = 7, .nr_rules = 4, .nr_files = 2};

@@ -288,10 +288,14 @@ static bool there(const char *name)
 static void retention_removes_what_is_older(void **state)
 {
 	static const char *const stay[] = {
-	    "audit.jsonl.20251024T160001Z",	 "audit.jsonl.20200101T000000Z.bak",
-	    "audit.jsonl.20200101T000000Z.1x",	 "audit.jsonl.2020010XT000000Z",
-	    "audit.jsonl.old",			 "other.jsonl.20200101T000000Z",
-	    "audit.jsonl20200101T000000Z",	 "audit.jsonl.20200101T000000",
+	    "audit.jsonl.20251024T160001Z",
+	    "audit.jsonl.20200101T000000Z.bak",
+	    "audit.jsonl.20200101T000000Z.1x",
+	    "audit.jsonl.2020010XT000000Z",
+	    "audit.jsonl.old",
+	    "other.jsonl.20200101T000000Z",
+	    "audit.jsonl20200101T000000Z",
+	    "audit.jsonl.20200101T000000",
 	    "audit.jsonl.20251123T160000Z.gz",
 	};
 	static const char *const go[] = {"audit.jsonl.20251024T155959Z",

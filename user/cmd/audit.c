@@ -277,7 +277,7 @@ static void configure(const struct cmd_context *ctx, struct audit_reader *reader
 	if (now == *generation)
 		return;
 	*generation = now;
-	if (running_policy(kernel, &policy, &diag) == 0)
+	if (running_outline(kernel, &policy, &diag) == 0)
 		audit_reader_configure(reader, &policy->audit);
 	audit_reader_refresh(reader);
 }
@@ -363,7 +363,7 @@ static int audit_file(const struct cmd_context *ctx, struct kernel *kernel, char
 {
 	_cleanup_policy_ struct policy *policy = NULL;
 	_cleanup_diag_ struct diag diag = {};
-	int err = running_policy(kernel, &policy, &diag);
+	int err = running_outline(kernel, &policy, &diag);
 
 	if (err)
 		return cmd_fail(ctx, err, &diag, NULL);

@@ -300,7 +300,7 @@ static int copy_fill(int dir, const struct policy *policy, const char *final)
 		err = list_write(dir, name, lists.item[i]);
 	}
 	free(lists.item);
-	if (!err && strlen(text) > POLICY_MAX_BYTES)
+	if (!err && strlen(text) > POLICY_MAX_TEXT)
 		err = -EFBIG;
 	err = err ? err : write_file(dir, COPY, text, strlen(text));
 	return err ? err : write_json(dir, MANIFEST, manifest_of(policy));

@@ -79,6 +79,17 @@ int open_loaded(const struct cmd_context *ctx, bool write, struct kernel **ret)
 	return EXIT_DONE;
 }
 
+int running_outline(struct kernel *kernel, struct policy **ret, struct diag *diag)
+{
+	_cleanup_free_ char *text = NULL;
+	int err;
+
+	err = kernel_policy_text(kernel, -1, &text, diag);
+	if (err)
+		return err;
+	return policy_parse_outline(text, strlen(text), "policy in force", ret, diag);
+}
+
 int running_policy(struct kernel *kernel, struct policy **ret, struct diag *diag)
 {
 	_cleanup_free_ char *text = NULL;

@@ -57,4 +57,7 @@ static inline void policy_free_p(struct policy **policy)
 /** running_policy() - the policy in force, from its canonical text in the kernel. Returns 0 or -errno with @diag. */
 int running_policy(struct kernel *kernel, struct policy **ret, struct diag *diag);
 
+/** running_outline() - the same without opening its files of addresses, which may be gone (policy_parse_outline()). */
+int running_outline(struct kernel *kernel, struct policy **ret, struct diag *diag);
+
 #endif

@@ -73,6 +73,7 @@ struct run {
 	bool waits_trial;     /* files changed while a trial was pending */
 	bool waits_link;      /* a version waits for an interface that is missing */
 	bool said_busy;	      /* another reader has the ring */
+	bool said_links;      /* links cannot be followed */
 	bool forced_reload;   /* SIGHUP */
 	bool waits_recompile; /* addresses changed while a trial was pending */
 
@@ -316,18 +317,21 @@ static int policy_in_force(struct run *run, struct policy **other, const struct 
 /* The policy in force says where events go. */
 static void configure_reader(struct run *run)
 {
+	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_policy_ struct policy *other = NULL;
 	_cleanup_diag_ struct diag diag = {};
-	const struct policy *policy;
-	int err;
+	int err = 0;
 
 	if (!run->reader || !run->loaded)
 		return;
-	err = policy_in_force(run, &other, &policy, &diag);
+	if (!is_running(run, run->policy)) {
+		err = kernel_open(run->ctx->pin_dir, false, &kernel, &diag);
+		err = err ? err : running_outline(kernel, &other, &diag);
+	}
 	if (err)
 		say(LOG_ERR, err, &diag, "events go where they went");
 	else
-		audit_reader_configure(run->reader, &policy->audit);
+		audit_reader_configure(run->reader, other ? &other->audit : &run->policy->audit);
 	audit_reader_refresh(run->reader);
 }
 
@@ -366,6 +370,23 @@ static void start_reader(struct run *run)
 
 /* ---- the state of the kernel ---- */
 
+/* For the next daemon: which fingerprint has this generation? Lost with the generation at a reboot. */
+static void remember_applied(const struct run *run)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[PATH_MAX];
+
+	if (path_run(run->ctx->pin_dir, "applied", path, sizeof(path)))
+		return;
+	file = fopen(path, "we");
+	if (!file)
+		return;
+	fprintf(file, "%u ", run->generation);
+	for (size_t i = 0; i < sizeof(run->applied.byte); i++)
+		fprintf(file, "%02x", run->applied.byte[i]);
+	fprintf(file, "\n");
+}
+
 /* A command has just put a policy in force: it was compiled for this host as it is now. */
 static void note_compiled(struct run *run)
 {
@@ -380,6 +401,7 @@ static void note_compiled(struct run *run)
 	if (environment_read(&env, &diag) == 0)
 		run->applied = fingerprint_of(policy, &env);
 	environment_free(&env);
+	remember_applied(run);
 }
 
 static void trial_ended(struct run *run, const struct kernel_status *status)
@@ -454,23 +476,6 @@ static int look(struct run *run)
 }
 
 /* ---- putting a policy in force ---- */
-
-/* For the next daemon: which fingerprint has this generation? Lost with the generation at a reboot. */
-static void remember_applied(const struct run *run)
-{
-	_cleanup_fclose_ FILE *file = NULL;
-	char path[PATH_MAX];
-
-	if (path_run(run->ctx->pin_dir, "applied", path, sizeof(path)))
-		return;
-	file = fopen(path, "we");
-	if (!file)
-		return;
-	fprintf(file, "%u ", run->generation);
-	for (size_t i = 0; i < sizeof(run->applied.byte); i++)
-		fprintf(file, "%02x", run->applied.byte[i]);
-	fprintf(file, "\n");
-}
 
 static bool recall_applied(struct run *run)
 {
@@ -686,7 +691,11 @@ static void follow_links(struct run *run)
 	err = kernel_open(run->ctx->pin_dir, true, &kernel, &diag);
 	if (!err)
 		err = kernel_follow_links(kernel, &changes, &window_ns, &diag);
-	say(LOG_ERR, err, &diag, err ? "interfaces are not followed; trying again" : NULL);
+	if (!err || !run->said_links)
+		say(LOG_ERR, err, &diag, err ? "interfaces are not followed; trying again" : NULL);
+	if (!err && run->said_links)
+		log_line(LOG_NOTICE, "interfaces are followed again");
+	run->said_links = err != 0;
 	if (err)
 		run->links_ns = mono_ns() + NS;
 	if (window_ns)
@@ -742,12 +751,27 @@ static void report_choice(enum confirmed_choice choice, const struct confirmed_s
 		log_line(LOG_NOTICE, "picked up generation %u, already in force", run->generation);
 }
 
+/* The copy is in canonical form, which may be longer than a file may be. */
+static int read_copy(const char *path, struct loaded *ret, struct diag *diag)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	_cleanup_free_ char *text = NULL;
+	size_t room = 0;
+	ssize_t len = file ? getdelim(&text, &room, '\0', file) : -1;
+	int err;
+
+	if (len < 0)
+		return diag_fail(diag, -EIO, NULL, "%s: cannot be read", path);
+	err = policy_parse_text(text, len, path, &ret->policy, diag);
+	err = err ? err : environment_read(&ret->env, diag);
+	return err ? err : tables_build(ret->policy, &ret->env, &ret->tables, diag);
+}
+
 static int apply_copy(struct run *run, const struct confirmed_state *state, const __u8 *files)
 {
 	_cleanup_loaded_ struct loaded loaded = {};
 	_cleanup_diag_ struct diag diag = {};
-	const char *path = state->path;
-	int err = loaded_read(&path, 1, &loaded, &diag);
+	int err = read_copy(state->path, &loaded, &diag);
 
 	err = err ? err : put_in_force(run, &loaded, &diag);
 	run->waits_link = err == -ENODEV;

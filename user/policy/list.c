@@ -218,6 +218,8 @@ int list_read(struct reader *reader, const struct node *node, struct item *item)
 	item->name = path ? absolute(path) : NULL;
 	if (!item->name)
 		return -ENOMEM;
+	if (reader->outline)
+		return 0;
 	lines.at.file = path;
 	err = open_list(reader, node, path, &fd);
 	if (!err)

@@ -216,6 +216,13 @@ int policy_parse(const char *const *paths, size_t n, struct policy **ret, struct
 int policy_parse_text(const char *text, size_t len, const char *name, struct policy **ret,
 		      struct diag *diag);
 
+/**
+ * policy_parse_outline() - as policy_parse_text(), but files of addresses are not opened: their items have no @list.
+ * For what a policy in force says besides addresses (interfaces, audit), since its lists may have gone or changed.
+ */
+int policy_parse_outline(const char *text, size_t len, const char *name, struct policy **ret,
+			 struct diag *diag);
+
 void policy_free(struct policy *policy);
 
 /**

@@ -193,8 +193,8 @@ int policy_parse(const char *const *paths, size_t n, struct policy **ret, struct
 	return err;
 }
 
-int policy_parse_text(const char *text, size_t len, const char *name, struct policy **ret,
-		      struct diag *diag)
+static int parse_text(const char *text, size_t len, const char *name, bool outline,
+		      struct policy **ret, struct diag *diag)
 {
 	struct position at = {.file = name};
 	struct reader reader;
@@ -203,6 +203,7 @@ int policy_parse_text(const char *text, size_t len, const char *name, struct pol
 	if (len > POLICY_MAX_TEXT)
 		return diag_fail(diag, -EFBIG, &at, "is larger than %d bytes", POLICY_MAX_TEXT);
 	err = reader_init(&reader, diag);
+	reader.outline = outline;
 	if (!err)
 		err = add_file(&reader, name);
 	if (!err)
@@ -211,4 +212,16 @@ int policy_parse_text(const char *text, size_t len, const char *name, struct pol
 		err = finish(&reader, ret);
 	reader_release(&reader);
 	return err;
+}
+
+int policy_parse_text(const char *text, size_t len, const char *name, struct policy **ret,
+		      struct diag *diag)
+{
+	return parse_text(text, len, name, false, ret, diag);
+}
+
+int policy_parse_outline(const char *text, size_t len, const char *name, struct policy **ret,
+			 struct diag *diag)
+{
+	return parse_text(text, len, name, true, ret, diag);
 }

@@ -27,6 +27,7 @@ struct reader {
 	EVP_MD_CTX *hash;
 	__u8 (*digests)[32];
 	size_t nr_digests;
+	bool outline; /* files of addresses are not opened */
 };
 
 /* reject() - `return reject(reader, &node->at, "…")`: note the error, return -EINVAL. */
