@@ -19,7 +19,7 @@ struct apply {
 	struct apply_result *result;
 	struct diag *diag;
 	bool filling; /* the idle slot no longer holds what it held */
-	bool first; /* nothing was loaded: a failure leaves nothing */
+	bool first;   /* nothing was loaded: a failure leaves nothing */
 	__u64 word;
 	unsigned int running, idle;
 	__u32 generation;

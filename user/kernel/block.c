@@ -40,11 +40,6 @@ static void count_blocks(struct kernel *kernel, __s64 n)
 	__atomic_fetch_add(&kernel->control->blocks, n, __ATOMIC_SEQ_CST);
 }
 
-static __u64 later(__u64 a, __u64 b)
-{
-	return !a || !b ? 0 : a > b ? a : b; /* 0 is never */
-}
-
 static int block_one(struct kernel *kernel, const struct prefix *prefix, __u64 expires_ns,
 		     __u64 since_ns)
 {
@@ -54,10 +49,8 @@ static int block_one(struct kernel *kernel, const struct prefix *prefix, __u64 e
 	    now = {.expires_ns = expires_ns, .since_ns = since_ns, .prefixlen = key.prefixlen};
 	bool existed = lookup(fd, &key, &was);
 
-	if (existed && (!was.expires_ns || was.expires_ns > boot_ns(kernel))) {
-		now.expires_ns = later(was.expires_ns, expires_ns);
+	if (existed && (!was.expires_ns || was.expires_ns > boot_ns(kernel)))
 		now.since_ns = was.since_ns;
-	}
 	if (!existed)
 		count_blocks(kernel, 1);
 	if (bpf_map_update_elem(fd, &key, &now, BPF_ANY) == 0)

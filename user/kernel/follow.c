@@ -369,20 +369,47 @@ int follow_drop(struct kernel *kernel, const struct bringing *b)
 
 /* ---- the policies in force ---- */
 
+/*
+ * The text begins with the interfaces. The rest of it need not be read to follow them, and must not: it may name lists
+ * of a million addresses, while a new workload waits for its hook.
+ */
+static size_t interfaces_part(const char *text)
+{
+	size_t n = 0;
+
+	while (strncmp(text + n, "interfaces:", 11) == 0 ||
+	       strncmp(text + n, "workloads:", 10) == 0 || text[n] == ' ') {
+		n += strcspn(text + n, "\n");
+		n += text[n] == '\n';
+	}
+	return n;
+}
+
 static int naming_read(struct kernel *kernel, unsigned int slot, struct policy **ret,
 		       struct diag *diag)
 {
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text = NULL, *part = NULL;
 	int err = kernel_policy_text(kernel, slot, &text, diag);
 
 	if (err)
 		return err;
-	return policy_parse_text(text, strlen(text), "the policy in force", ret, diag);
+	if (asprintf(&part, "%.*smode: enforce\n", (int)interfaces_part(text), text) < 0)
+		return diag_fail(diag, -ENOMEM, NULL, "out of memory");
+	return policy_parse_text(part, strlen(part), "the policy in force", ret, diag);
 }
 
-static int follow(struct kernel *kernel, const struct naming *naming, size_t n,
-		  unsigned int *ret_changes, __u64 *ret_window_ns, struct diag *diag)
+static int follow_with(struct kernel *kernel, const struct bringing *b)
 {
+	int err = follow_bring(kernel, b);
+
+	/* What was brought stays even if something else failed: every hook more is a hook judged. */
+	return err ? err : follow_drop(kernel, b);
+}
+
+static int follow(struct kernel *kernel, struct naming *naming, size_t n, unsigned int *ret_changes,
+		  __u64 *ret_window_ns, struct diag *diag)
+{
+	struct zones_found found[WEIR_NR_SLOTS] = {};
 	struct change change = {};
 	struct links links = {};
 	struct wants wants = {};
@@ -399,15 +426,17 @@ static int follow(struct kernel *kernel, const struct naming *naming, size_t n,
 
 	if (!err)
 		err = wants_build(&links, naming, n, &wants);
-	if (err)
-		diag_fail(diag, err, NULL, "cannot read the interfaces: %s", strerror(-err));
-	else
-		err = follow_bring(kernel, &b);
-	/* What was brought stays even if something else failed: every hook more is a hook judged. */
-	if (!err)
-		err = follow_drop(kernel, &b);
+	for (size_t i = 0; i < n && !err; i++) {
+		err = zones_find(kernel, naming[i].slot, &links, &wants, &found[i]);
+		naming[i].env = &found[i].env;
+		naming[i].zone = found[i].zone;
+	}
+	err = err ? diag_fail(diag, err, NULL, "cannot read the interfaces: %s", strerror(-err))
+		  : follow_with(kernel, &b);
 	if (ret_changes)
 		*ret_changes = change.count;
+	for (size_t i = 0; i < n; i++)
+		zones_found_clear(&found[i]);
 	change_keep(&change);
 	wants_free(&wants);
 	links_free(&links);

@@ -365,6 +365,18 @@ int local_sync(struct kernel *kernel, const struct local_set *now, const struct 
 	       struct change *change, struct diag *diag);
 bool local_bound(const struct local_set *set, __u32 ifindex);
 
+/* ---- zone.c ---- */
+struct wants;
+/** struct zones_found - interfaces that weir_iface does not have yet, and their zones, in the shape of struct naming. */
+struct zones_found {
+	struct environment env;
+	__u16 *zone;
+};
+/** zones_find() - zones in @slot of the interfaces that are new; cheap where no rule says `on:`. */
+int zones_find(struct kernel *kernel, unsigned int slot, const struct links *links,
+	       const struct wants *wants, struct zones_found *ret);
+void zones_found_clear(struct zones_found *found);
+
 /* ---- follow.c ---- */
 /** struct naming - what one policy names: patterns, and the zones of its slot. */
 struct naming {

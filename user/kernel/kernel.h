@@ -155,7 +155,7 @@ int kernel_each_block(struct kernel *kernel,
 		      struct diag *diag);
 
 /**
- * kernel_block() - add or extend run-time blocks (batched); @expires_boot_ns 0: never. Works without a policy loaded
+ * kernel_block() - add run-time blocks, or give them a new time; @expires_boot_ns 0: never. Works without a policy loaded
  * only when the programs are; -ENOSPC: no room for all of them, @ret_done says how many are in.
  */
 int kernel_block(struct kernel *kernel, const struct prefix *prefix, size_t n,
