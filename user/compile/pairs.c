@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "compile/builder.h"
 
-#define MAX_VISITS (1ULL << 31) /* seconds of work, far beyond what fits the memory */
+#define MAX_VISITS (1ULL << 28) /* some seconds of work, far beyond what fits the memory */
 
 struct visit { /* one group that makes one source differ */
 	__u32 group;
@@ -244,12 +244,14 @@ static int check_visits(struct builder *b, size_t *ret_columns)
 		visits += dst * listed;
 	}
 	*ret_columns = columns;
-	if (visits <= MAX_VISITS && columns * sizeof(__u32) <= b->options.max_bytes)
+	if (visits <= MAX_VISITS && columns <= MAX_VISITS)
 		return 0;
-	return diag_fail(b->diag, -E2BIG, NULL,
-			 "rules meet %llu times in pairs of source and destination, at most %llu",
-			 (unsigned long long)(visits > columns ? visits : columns),
-			 (unsigned long long)MAX_VISITS);
+	return diag_fail(
+	    b->diag, -E2BIG, NULL,
+	    "rules meet %llu times in pairs of source and destination, at most %llu: %zu addresses, "
+	    "%zu classes",
+	    (unsigned long long)(visits > columns ? visits : columns), MAX_VISITS,
+	    b->classes.nr_regions, b->classes.intern.n);
 }
 
 int pairs_build(struct builder *b)

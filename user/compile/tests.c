@@ -33,18 +33,22 @@ static const char *const home_names[] = {"self", "a workload", "transit"};
 static bool items_contain(const struct run *run, const struct items *items,
 			  const struct weir_addr *address, int depth);
 
+static const struct segment *find_segment(const struct run *run, const char *name)
+{
+	for (size_t i = 0; i < run->policy->nr_segments; i++)
+		if (strcmp(run->policy->segment[i].name, name) == 0)
+			return &run->policy->segment[i];
+	return NULL;
+}
+
 static bool segment_contains(const struct run *run, const char *name,
 			     const struct weir_addr *address, int depth)
 {
-	const struct policy *policy = run->policy;
+	const struct segment *segment = find_segment(run, name);
 
-	for (size_t i = 0; i < policy->nr_segments; i++)
-		if (strcmp(policy->segment[i].name, name) == 0)
-			return depth < MAX_DEPTH &&
-			       items_contain(run, &policy->segment[i].members, address,
-					     depth + 1) &&
-			       !items_contain(run, &policy->segment[i].except, address, depth + 1);
-	return false;
+	return segment && depth < MAX_DEPTH &&
+	       items_contain(run, &segment->members, address, depth + 1) &&
+	       !items_contain(run, &segment->except, address, depth + 1);
 }
 
 static const struct env_interface *interface_of(const struct run *run, const char *name)
@@ -110,29 +114,94 @@ static bool in_some_segment(const struct run *run, const struct weir_addr *addre
 	return false;
 }
 
-static const struct segment *find_segment(const struct run *run, const char *name)
-{
-	for (size_t i = 0; i < run->policy->nr_segments; i++)
-		if (strcmp(run->policy->segment[i].name, name) == 0)
-			return &run->policy->segment[i];
-	return NULL;
-}
-
 static bool family_fits(const struct weir_addr *address, int family)
 {
 	return family == AF_UNSPEC || addr_is_v4(address) == (family == AF_INET);
+}
+
+static struct weir_addr last_of(const struct prefix *prefix)
+{
+	struct weir_addr last = prefix->address;
+
+	for (unsigned int bit = (prefix->v6 ? 0 : 96) + prefix->length; bit < 128; bit++)
+		last.byte[bit / 8] |= 0x80 >> bit % 8;
+	return last;
+}
+
+static bool list_end(const struct prefix *list, size_t n, const struct weir_addr *address,
+		     struct weir_addr *ret)
+{
+	for (size_t i = 0; i < n; i++)
+		if (prefix_contains(&list[i], address)) {
+			*ret = last_of(&list[i]);
+			return true;
+		}
+	return false;
+}
+
+/* Where the piece of @items that holds @address ends. */
+static bool piece_end(const struct run *run, const struct items *items,
+		      const struct weir_addr *address, int depth, struct weir_addr *ret)
+{
+	for (size_t i = 0; i < items->n && depth < MAX_DEPTH; i++) {
+		const struct item *item = &items->item[i];
+		const struct segment *segment;
+
+		if (!item_contains(run, item, address, depth))
+			continue;
+		*ret = *address;
+		if (item->kind == ITEM_PREFIX)
+			*ret = last_of(&item->prefix);
+		else if (item->kind == ITEM_RANGE)
+			*ret = item->last;
+		else if (item->kind == ITEM_FILE)
+			list_end(item->list, item->nr_list, address, ret);
+		else if (item->kind == ITEM_SEGMENT && (segment = find_segment(run, item->name)))
+			piece_end(run, &segment->members, address, depth + 1, ret);
+		return true;
+	}
+	return false;
+}
+
+/* The address after @address, or false behind the last of all. */
+static bool next_address(struct weir_addr *address)
+{
+	int i = 15;
+
+	while (i >= 0 && ++address->byte[i] == 0)
+		i--;
+	return i >= 0;
+}
+
+#define MAX_PIECES 4096 /* of what a segment takes out again, one behind the other */
+
+/* First address of first .. last that @in does not take out again. */
+static bool first_left(const struct run *run, const struct segment *in,
+		       const struct weir_addr *first, const struct weir_addr *last,
+		       struct weir_addr *ret)
+{
+	struct weir_addr address = *first;
+
+	for (int i = 0; i < MAX_PIECES && memcmp(&address, last, sizeof(address)) <= 0; i++) {
+		if (!in || !piece_end(run, &in->except, &address, 0, ret)) {
+			*ret = address;
+			return true;
+		}
+		address = *ret;
+		if (!next_address(&address))
+			break;
+	}
+	return false;
 }
 
 static bool first_of_list(const struct run *run, const struct segment *in,
 			  const struct prefix *list, size_t n, int family, struct weir_addr *ret)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (!family_fits(&list[i].address, family))
-			continue;
-		if (in && items_contain(run, &in->except, &list[i].address, 0))
-			continue;
-		*ret = list[i].address;
-		return true;
+		struct weir_addr last = last_of(&list[i]);
+
+		if (family_fits(&last, family) && first_left(run, in, &list[i].address, &last, ret))
+			return true;
 	}
 	return false;
 }
@@ -143,14 +212,13 @@ static bool first_address(const struct run *run, const struct segment *in, const
 {
 	const struct env_interface *interface;
 	const struct segment *segment;
-	struct prefix prefix;
 
 	switch (item->kind) {
 	case ITEM_PREFIX:
 		return first_of_list(run, in, &item->prefix, 1, family, ret);
 	case ITEM_RANGE:
-		prefix = (struct prefix){.address = item->first};
-		return first_of_list(run, in, &prefix, 1, family, ret);
+		return family_fits(&item->first, family) &&
+		       first_left(run, in, &item->first, &item->last, ret);
 	case ITEM_FILE:
 		return first_of_list(run, in, item->list, item->nr_list, family, ret);
 	case ITEM_INTERFACE:
