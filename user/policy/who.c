@@ -68,25 +68,28 @@ int range_parse(struct reader *reader, const struct position *at, const char *te
 
 static int read_address(struct reader *reader, const struct node *node, struct item *item)
 {
+	struct weir_addr first, last;
 	const char *why = "";
 	int err;
 
-	err = range_parse(reader, &node->at, node->text, &item->first, &item->last);
+	err = range_parse(reader, &node->at, node->text, &first, &last);
 	if (err < 0)
 		return err;
-	if (err == 0 && memcmp(&item->first, &item->last, sizeof(item->first))) {
-		item->kind = ITEM_RANGE;
+	item->kind = ITEM_PREFIX;
+	if (err > 0) {
+		if (prefix_parse(node->text, &item->prefix, &why))
+			return address_reject(reader, &node->at, node->text, why);
 		return 0;
 	}
-	item->kind = ITEM_PREFIX;
-	if (err == 0) {
-		item->prefix.address = item->first;
-		item->prefix.v6 = !addr_is_v4(&item->first);
+	if (!memcmp(&first, &last, sizeof(first))) {
+		item->prefix.address = first;
+		item->prefix.v6 = !addr_is_v4(&first);
 		item->prefix.length = item->prefix.v6 ? 128 : 32;
 		return 0;
 	}
-	if (prefix_parse(node->text, &item->prefix, &why))
-		return address_reject(reader, &node->at, node->text, why);
+	item->kind = ITEM_RANGE;
+	item->first = first;
+	item->last = last;
 	return 0;
 }
 
