@@ -39,7 +39,7 @@ static void state_close(struct state *state)
 }
 #define _cleanup_state_ _cleanup_(state_close)
 
-static int fail(struct diag *diag, int err, const struct state *state, const char *what)
+static int state_fail(struct diag *diag, int err, const struct state *state, const char *what)
 {
 	return diag_fail(diag, err, NULL, "confirmed policy in %s: %s: %s", state->path, what,
 			 strerror(-err));
@@ -68,13 +68,13 @@ static int state_open(const char *pin_dir, bool create, struct state *ret, struc
 	if (create)
 		err = make_parents(ret->path);
 	if (err)
-		return fail(diag, err, ret, "cannot be made");
+		return state_fail(diag, err, ret, "cannot be made");
 	ret->dir = open(ret->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (ret->dir < 0)
-		return errno == ENOENT && !create ? -ENOENT : fail(diag, -errno, ret, "open");
+		return errno == ENOENT && !create ? -ENOENT : state_fail(diag, -errno, ret, "open");
 	ret->lock = openat(ret->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (ret->lock < 0 || flock(ret->lock, LOCK_EX) < 0)
-		return fail(diag, -errno, ret, "lock");
+		return state_fail(diag, -errno, ret, "lock");
 	return 0;
 }
 
@@ -375,7 +375,7 @@ int confirmed_begin_trial(const char *pin_dir, const struct policy *policy, stru
 		err = -errno;
 	hex_of(policy->sha256, hex);
 	err = err ? err : note_write(&state, hex, true);
-	return err ? fail(diag, err, &state, "noting the trial") : 0;
+	return err ? state_fail(diag, err, &state, "noting the trial") : 0;
 }
 
 int confirmed_cancel_trial(const char *pin_dir, struct diag *diag)
@@ -403,7 +403,7 @@ int confirmed_save(const char *pin_dir, const struct policy *policy, struct diag
 	err = copy_write(&state, policy);
 	err = err ? err : copy_promote(&state, TEMP);
 	if (err)
-		return fail(diag, err, &state, "saving it");
+		return state_fail(diag, err, &state, "saving it");
 	copy_remove(state.dir, "trial");
 	note_remove(&state);
 	return 0;
@@ -422,7 +422,7 @@ int confirmed_confirm(const char *pin_dir, struct diag *diag)
 		return err;
 	err = copy_promote(&state, "trial");
 	if (err)
-		return fail(diag, err, &state, "keeping the trial's policy");
+		return state_fail(diag, err, &state, "keeping the trial's policy");
 	note_remove(&state);
 	return 0;
 }
@@ -447,7 +447,7 @@ int confirmed_rollback(const char *pin_dir, struct diag *diag)
 		else if (!err)
 			err = copy_remove(state.dir, "confirmed");
 	}
-	return err ? fail(diag, err, &state, "noting the rollback") : 0;
+	return err ? state_fail(diag, err, &state, "noting the rollback") : 0;
 }
 
 int confirmed_expire(const char *pin_dir, struct diag *diag)
@@ -461,7 +461,7 @@ int confirmed_expire(const char *pin_dir, struct diag *diag)
 		return 0;
 	copy_remove(state.dir, "trial");
 	err = note_end_trial(&state);
-	return err ? fail(diag, err, &state, "noting the end of the trial") : 0;
+	return err ? state_fail(diag, err, &state, "noting the end of the trial") : 0;
 }
 
 int confirmed_refuse(const char *pin_dir, const __u8 *sha256, struct diag *diag)
@@ -476,7 +476,7 @@ int confirmed_refuse(const char *pin_dir, const __u8 *sha256, struct diag *diag)
 	unlinkat(state.dir, BEFORE, 0);
 	hex_of(sha256, hex);
 	err = note_write(&state, hex, false);
-	return err ? fail(diag, err, &state, "noting what is refused") : 0;
+	return err ? state_fail(diag, err, &state, "noting what is refused") : 0;
 }
 
 int confirmed_forget(const char *pin_dir, struct diag *diag)
@@ -493,7 +493,7 @@ int confirmed_forget(const char *pin_dir, struct diag *diag)
 	unlinkat(state.dir, TEMP ".json", 0);
 	unlinkat(state.dir, "lock", 0);
 	if (rmdir(state.path) < 0 && errno != ENOENT)
-		return fail(diag, -errno, &state, "removing it");
+		return state_fail(diag, -errno, &state, "removing it");
 	return 0;
 }
 

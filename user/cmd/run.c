@@ -68,12 +68,13 @@ struct run {
 
 	/* What is to be done, and when (CLOCK_MONOTONIC; 0: not). */
 	__u64 reload_ns, links_ns, environment_ns, tick_ns, slow_tick_ns, closed_ns;
-	__u64 give_up_ns;     /* the first apply waits for interfaces until then */
-	bool ready;	      /* the first apply is done */
-	bool waits_trial;     /* files changed while a trial was pending */
-	bool waits_link;      /* a version waits for an interface that is missing */
-	bool said_busy;	      /* another reader has the ring */
-	bool said_links;      /* links cannot be followed */
+	__u64 give_up_ns; /* the first apply waits for interfaces until then */
+	bool ready;	  /* the first apply is done */
+	bool waits_trial; /* files changed while a trial was pending */
+	bool waits_link;  /* a version waits for an interface that is missing */
+	bool said_busy;	  /* another reader has the ring */
+	bool said_links;  /* links cannot be followed */
+	bool said_recompile;
 	bool forced_reload;   /* SIGHUP */
 	bool waits_recompile; /* addresses changed while a trial was pending */
 
@@ -670,7 +671,9 @@ static void recompile(struct run *run)
 			return;
 		err = compile_again(run, policy, &with, &diag);
 	}
-	say(LOG_ERR, err, &diag, err ? holds(run, text, sizeof(text)) : NULL);
+	if (!err || !run->said_recompile)
+		say(LOG_ERR, err, &diag, err ? holds(run, text, sizeof(text)) : NULL);
+	run->said_recompile = err != 0;
 	if (!err)
 		configure_reader(run);
 }
