@@ -294,7 +294,7 @@ static void later_fragments_follow_the_pair(void **state)
 		     FRAME(in(), IP6(.src = "2001:db8:52::1"), FRAGMENT(.fragment = 800),
 			   DATA(64, .proto = 17)),
 		     WEIR_DEFAULT);
-	policy(BASE "default: {ingress: allow, egress: deny}\ndeny: [{port: any}]\n");
+	policy(BASE "default: {ingress: allow, egress: deny}\nfailsafe: []\ndeny: [{port: any}]\n");
 	assert_drops(&XDP, FRAME(in(), LATER4(17)), WEIR_DENY);
 	assert_drops(&XDP, FRAME(in(), LATER6), WEIR_DENY);
 	policy(BASE "default: allow\ndeny: [{port: udp/53}]\n");
