@@ -81,6 +81,7 @@ struct maps {
 	int fd[NR_MAPS];
 	__u32 entries[NR_MAPS];
 	__u32 value_size[NR_MAPS];
+	bool mapped[NR_MAPS]; /* BPF_F_MMAPABLE */
 };
 
 enum prog_id {

@@ -10,6 +10,8 @@
 #include "weir_tc.skel.h"
 #include "weir_xdp.skel.h"
 
+#define LARGE (32 << 10) /* bytes: what the kernel allocates as one piece */
+
 static const char *const prog_names[NR_PROGS] = {
     [PROG_weir_xdp] = "weir_xdp",	  [PROG_weir_nic_in] = "weir_nic_in",
     [PROG_weir_nic_out] = "weir_nic_out", [PROG_weir_wl_out] = "weir_wl_out",
@@ -65,6 +67,20 @@ const char *libbpf_said(void)
 
 /* ---- one object ---- */
 
+/*
+ * Large tables are mapped, so that filling and reading back a slot is a copy and not a system call for thousands of
+ * entries. Small ones are not: the kernel keeps those in memory that costs fewer TLB entries.
+ */
+static int set_size(struct bpf_map *map, int id, __u32 entries)
+{
+	__u32 want = entries ? entries : bpf_map__max_entries(map);
+	int err = entries ? bpf_map__set_max_entries(map, entries) : 0;
+
+	if (!err && id >= MAP_SLOTS && (size_t)want * bpf_map__value_size(map) > LARGE)
+		err = bpf_map__set_map_flags(map, bpf_map__map_flags(map) | BPF_F_MMAPABLE);
+	return err;
+}
+
 static int choose_maps(struct bpf_object *object, const struct maps *maps, const __u32 *entries)
 {
 	struct bpf_map *map;
@@ -78,8 +94,8 @@ static int choose_maps(struct bpf_object *object, const struct maps *maps, const
 			continue;
 		if (maps->fd[id] >= 0)
 			err = bpf_map__reuse_fd(map, maps->fd[id]);
-		else if (entries[id])
-			err = bpf_map__set_max_entries(map, entries[id]);
+		else
+			err = set_size(map, id, entries[id]);
 		if (err)
 			return err;
 	}

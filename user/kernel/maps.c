@@ -87,6 +87,7 @@ int maps_stat(struct maps *maps, enum map_id id)
 		return -errno;
 	maps->entries[id] = info.max_entries;
 	maps->value_size[id] = info.value_size;
+	maps->mapped[id] = info.map_flags & BPF_F_MMAPABLE;
 	return 0;
 }
 

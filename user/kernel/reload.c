@@ -159,6 +159,7 @@ static int share_maps(struct reload *r, const bool *grows)
 			return -errno;
 		r->next.entries[i] = r->kernel->maps.entries[i];
 		r->next.value_size[i] = r->kernel->maps.value_size[i];
+		r->next.mapped[i] = r->kernel->maps.mapped[i];
 	}
 	return 0;
 }

@@ -126,10 +126,31 @@ static int clear_rest(const struct maps *maps, enum map_id id, const struct sour
 	return err;
 }
 
+static int fill_mapped(const struct maps *maps, enum map_id id, const struct source *source)
+{
+	size_t bytes = (size_t)maps->entries[id] * source->size, used = source->n * source->size;
+	char *to = map_mmap(maps->fd[id], bytes);
+	int err = fault("map_write");
+
+	if (!to)
+		return -errno;
+	if (!err) {
+		memcpy(to, source->data, used);
+		memset(to + used, 0, bytes - used);
+		if (memcmp(to, source->data, used) || fault("compare"))
+			err = -EIO;
+	}
+	map_munmap(to, bytes);
+	return err;
+}
+
 static int fill_table(const struct maps *maps, enum map_id id, const struct source *source)
 {
-	int err = map_write(maps->fd[id], 0, source->n, source->data, source->size);
+	int err;
 
+	if (maps->mapped[id])
+		return fill_mapped(maps, id, source);
+	err = map_write(maps->fd[id], 0, source->n, source->data, source->size);
 	if (!err)
 		err = clear_rest(maps, id, source);
 	if (!err)
