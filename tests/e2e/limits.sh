@@ -9,10 +9,10 @@ set -euo pipefail
 lab_start limits
 lab_node
 lab_nic eth1 192.0.2.1/24 2001:db8:2::1/64
-lab_nic eth2 198.51.100.65/26 2001:db8:52::1/64
+lab_nic eth2 198.51.100.129/25 2001:db8:52::1/64
 lab_host native 203.0.113.10 2001:db8:113::10
 lab_host generic 192.0.2.10 2001:db8:2::10 eth1
-lab_host tc 198.51.100.70 2001:db8:52::70 eth2
+lab_host tc 198.51.100.130 2001:db8:52::130 eth2 198.51.100.129
 
 policy <<'POLICY'
 interfaces: [{name: eth0, xdp: native}, {name: eth1, xdp: generic}, {name: eth2, xdp: off}]
@@ -29,10 +29,10 @@ same "each NIC has the XDP mode that the policy names" \
 	"eth0=native eth1=generic eth2=off"
 
 declare -A NIC=([native]=eth0 [generic]=eth1 [tc]=eth2)
-declare -A NODE4=([native]=203.0.113.1 [generic]=192.0.2.1 [tc]=198.51.100.65)
+declare -A NODE4=([native]=203.0.113.1 [generic]=192.0.2.1 [tc]=198.51.100.129)
 declare -A NODE6=([native]=2001:db8:113::1 [generic]=2001:db8:2::1 [tc]=2001:db8:52::1)
 # Addresses that no machine has, so that nobody answers the node's answers.
-declare -A FROM4=([native]=203.0.113.200 [generic]=192.0.2.200 [tc]=198.51.100.100)
+declare -A FROM4=([native]=203.0.113.200 [generic]=192.0.2.200 [tc]=198.51.100.200)
 declare -A FROM6=([native]=2001:db8:113::200 [generic]=2001:db8:2::200 [tc]=2001:db8:52::200)
 
 for proto in tcp udp; do

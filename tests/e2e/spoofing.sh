@@ -39,7 +39,7 @@ before=$(reason spoofed)
 raw evil 10.42.1.7 10.42.3.79
 raw evil 2001:db8:42:1::7 2001:db8:42:3::79
 raw evil 10.42.1.7 203.0.113.1
-raw evil 203.0.113.1 203.0.113.1
+raw evil 203.0.113.1 10.42.3.79
 raw evil 2001:db8:113::10 2001:db8:113::1
 raw evil 10.42.6.7 203.0.113.1
 sleep 0.2

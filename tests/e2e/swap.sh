@@ -73,7 +73,7 @@ for link in "node eth0" "outside node-eth0" "outside client" "client eth0"; do
 	read -r role dev <<<"$link"
 	wire_lost=$((wire_lost + $(ip -n "$LAB-$role" -j -s link show dev "$dev" | json "d[0]['stats64']['rx']['dropped'] + d[0]['stats64']['tx']['dropped']")))
 done
-twice=? lost3=? passed4=? odd=? flips=?
+twice='' lost3='' passed4='' odd='' flips=''
 # shellcheck source=/dev/null
 . "$TMP/result"
 between "no allowed packet was dropped (the wire lost $wire_lost)" "$lost3" 0 "$wire_lost"

@@ -6,7 +6,7 @@
 #   lab_start NAME              namespaces are called weir-test-NAME-ROLE; everything is removed at exit, however that comes
 #   lab_node                    role "node": a router with eth0 on a bridge towards the outside
 #   lab_nic IF V4/LEN V6/LEN    another NIC of the node, on a bridge of its own (br-IF)
-#   lab_host ROLE V4 V6 [IF]    a machine outside, on the bridge of the node's NIC IF (eth0)
+#   lab_host ROLE V4 V6 [IF [ROUTER]]   a machine outside, on the bridge of the node's NIC IF (eth0); with ROUTER in a /25
 #   lab_workload ROLE V4 V6     a container behind the node's veth-ROLE
 #
 #   at ROLE CMD…                run there                    spawn ROLE NAME CMD…    in the background, output to $TMP/NAME
@@ -47,6 +47,7 @@ lab_start() {
 		exit 0
 	fi
 	LAB=$LAB_PREFIX-$1
+	lab_lock "$1"
 	TMP=$(mktemp -d "/tmp/$LAB.XXXXXX")
 	trap lab_clean EXIT
 	trap 'exit 130' INT
@@ -60,6 +61,21 @@ lab_start() {
 	lab_remove_namespaces "$(ip netns list | awk -v p="$LAB-" 'index($1, p) == 1 { print $1 }')"
 }
 
+# The same test twice at once would take its namespaces away from itself.
+lab_lock() {
+	local lock=/tmp/$LAB.lock fd
+	while :; do
+		exec {fd}>"$lock"
+		flock -w 300 "$fd" || {
+			not_ok "$1" "another run of it is still going on"
+			exit 1
+		}
+		# Whoever held it before removes the file at its end.
+		[ "$lock" -ef "/dev/fd/$fd" ] && return
+		exec {fd}>&-
+	done
+}
+
 lab_remove_namespaces() {
 	local ns pid
 	for ns in $1; do
@@ -67,7 +83,9 @@ lab_remove_namespaces() {
 		if [ -d "/sys/fs/bpf/weir/$ns" ]; then
 			if [ -x "$WEIR" ]; then "$WEIR" --netns "$ns" detach >/dev/null 2>&1 || true; fi
 			rm -rf "/sys/fs/bpf/weir/$ns"
+			rmdir /sys/fs/bpf/weir 2>/dev/null || true
 		fi
+		rm -f "/run/weir/weir+$ns".*
 		ip netns del "$ns" 2>/dev/null || true
 	done
 }
@@ -81,6 +99,7 @@ lab_clean() {
 	if declare -F at_clean >/dev/null; then at_clean; fi
 	lab_remove_namespaces "${LAB_ROLES[*]/#/$LAB-}" 2>/dev/null
 	wait 2>/dev/null || true
+	rm -f "/tmp/$LAB.lock"
 	if [ -n "${KEEP:-}" ]; then
 		echo "kept $TMP" >&2
 	else
@@ -131,15 +150,16 @@ lab_node() {
 }
 
 lab_host() {
-	local role=$1 v4=$2 v6=$3 nic=${4:-eth0} len4=24
+	local role=$1 v4=$2 v6=$3 nic=${4:-eth0} router=${5:-${2%.*}.1} len4=24
 	case $v4 in 198.51.100.*) len4=28 ;; esac
+	[ $# -lt 5 ] || len4=25
 	lab_namespace "$role"
 	ip -n "$LAB-$role" link add eth0 type veth peer name "$role" netns "$LAB-outside"
 	ip -n "$LAB-outside" link set "$role" master "br-$nic" up
 	ip -n "$LAB-$role" link set eth0 up
 	ip -n "$LAB-$role" addr add "$v4/$len4" dev eth0
 	ip -n "$LAB-$role" addr add "$v6/64" dev eth0 nodad
-	ip -n "$LAB-$role" route add default via "${v4%.*}.1"
+	ip -n "$LAB-$role" route add default via "$router"
 	ip -n "$LAB-$role" route add default via "${v6%::*}::1"
 }
 
