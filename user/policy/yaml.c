@@ -108,19 +108,26 @@ static struct position token_place(struct build *build, struct fy_token *token)
 	return at;
 }
 
-/* Where an event begins. What has no place of its own (nothing after "key:") stands at its key. */
-static struct position place(struct build *build, struct fy_event *event, bool quoted)
+/* Where nothing stands: at the key that waits for its value, or where the list begins. */
+static struct position place_of_nothing(const struct build *build)
 {
-	const struct fy_mark *mark = fy_event_start_mark(event);
 	struct position at = {.file = build->file, .line = 1, .column = 1};
 
-	if (!mark) {
-		if (build->depth && build->key[build->depth - 1])
-			at = build->key[build->depth - 1]->at;
-		else if (build->depth)
-			at = build->open[build->depth - 1]->at;
+	if (!build->depth)
 		return at;
-	}
+	if (build->key[build->depth - 1])
+		return build->key[build->depth - 1]->at;
+	return build->open[build->depth - 1]->at;
+}
+
+/* Where an event begins. */
+static struct position place(const struct build *build, struct fy_event *event, bool quoted)
+{
+	const struct fy_mark *mark = fy_event_start_mark(event);
+	struct position at = {.file = build->file};
+
+	if (!mark)
+		return place_of_nothing(build);
 	at.line = mark->line + 1;
 	at.column = mark->column + 1;
 	/* The mark of a quoted scalar stands behind the quote; the reader looks for the quote itself. */
@@ -265,6 +272,9 @@ static int on_node(struct build *build, struct fy_event *event, enum node_kind k
 		if (err)
 			return err;
 	}
+	/* Versions of the YAML library differ in the place that they give to nothing. */
+	if (!node->text[0] && !node->quoted)
+		node->at = place_of_nothing(build);
 	return add(build, node);
 }
 
