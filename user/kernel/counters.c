@@ -299,11 +299,20 @@ int kernel_limit_count(struct kernel *kernel, __u32 index, struct weir_count *re
 			  ret);
 }
 
+static bool same_map(int a, int b)
+{
+	struct bpf_map_info x = {}, y = {};
+	__u32 len = sizeof(x);
+
+	return bpf_obj_get_info_by_fd(a, &x, &len) == 0 &&
+	       bpf_obj_get_info_by_fd(b, &y, &len) == 0 && x.id == y.id;
+}
+
 /* Totals of @from (carried ones included) become what @to carries. */
 static int carry(const struct maps *from, const struct maps *to, enum map_id counter,
 		 enum map_id carry_id)
 {
-	if (from->fd[counter] < 0 || from->fd[counter] == to->fd[counter])
+	if (same_map(from->fd[counter], to->fd[counter]))
 		return 0;
 	for (__u32 i = 0; i < from->entries[counter] && i < to->entries[carry_id]; i++) {
 		struct weir_count count;
