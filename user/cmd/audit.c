@@ -391,6 +391,8 @@ static int show_past(const struct cmd_context *ctx, const char *file, struct out
 		return cmd_fail(ctx, -ENOENT, &diag, NULL);
 	}
 	err = print_past(file, span, out);
+	if (err == -ENOENT || access(file, F_OK) < 0)
+		cmd_warn("audit file %s is not there (yet)", file);
 	if (err && err != -ENOENT) {
 		diag_fail(&diag, err, NULL, "audit file %s: %s", file, strerror(-err));
 		return cmd_fail(ctx, err, &diag, NULL);
