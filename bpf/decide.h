@@ -202,6 +202,8 @@ static __always_inline int masquerade_seen(struct visit *v)
 
 	if (v->hook > WEIR_HOOK_NIC_IN || v->dst_kind != WEIR_SELF || v->pkt.flags & PKT_OPENS)
 		return 0;
+	if (service_answered(&v->pkt) == NO_SERVICE) /* an echo request has its answer's key */
+		return 0;
 	use_flow(v, use, WEIR_FLOW_MASQ, 1);
 	if (v->pkt.flags & PKT_LATER) {
 		use_datagram(v, use);
@@ -780,6 +782,8 @@ static __always_inline enum weir_reason remember_masquerade(struct visit *v)
 {
 	struct flow_use *use = &v->use;
 
+	if (service_of_answer(&v->pkt) == NO_SERVICE)
+		return WEIR_OK;
 	use_flow(v, use, WEIR_FLOW_MASQ, 0);
 	use->owner = v->arrived;
 	use->set_flags = v->pkt.flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0;
@@ -874,7 +878,9 @@ static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx
 	if (neighbour_set(pkt))
 		return neighbour_of_workload(v);
 	local = local_find(&pkt->src, v->ifindex);
-	if (!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex)
+	/* :: reports listeners; that source is refused with anything else but DAD. */
+	if ((!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex) &&
+	    !(pkt->family == 6 && !pkt->src.d[0] && !pkt->src.d[1]))
 		return WEIR_SPOOFED;
 	v->nsid = iface ? iface->nsid : -1;
 	v->src_kind = WEIR_WORKLOAD;
