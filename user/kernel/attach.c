@@ -323,18 +323,22 @@ static int attach_clsact(const struct attaching *a)
 	return err ? failed(a, err, "a clsact filter") : 0;
 }
 
-static int attach_tc(const struct attaching *a)
+int tcx_link(int prog_fd, __u32 ifindex, enum hook hook)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = TCX_BEFORE);
 	int fd = fault("tcx");
 
-	if (!fd) {
-		libbpf_quiet();
-		fd = bpf_link_create(a->prog_fd, a->wanted->link->ifindex,
-				     a->hook == HOOK_IN ? TCX_INGRESS : TCX_EGRESS, &opts);
-		if (fd < 0)
-			fd = -errno;
-	}
+	if (fd)
+		return fd;
+	libbpf_quiet();
+	fd = bpf_link_create(prog_fd, ifindex, hook == HOOK_IN ? TCX_INGRESS : TCX_EGRESS, &opts);
+	return fd < 0 ? -errno : fd;
+}
+
+static int attach_tc(const struct attaching *a)
+{
+	int fd = tcx_link(a->prog_fd, a->wanted->link->ifindex, a->hook);
+
 	if (fd >= 0)
 		return link_pinned(a, fd);
 	/* Kernels before 6.6 do not know the attach type. */

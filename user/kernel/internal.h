@@ -258,6 +258,8 @@ void change_keep(struct change *change);
 /** pins_follow_names() - pins bear the names that their interfaces have now. */
 int pins_follow_names(const struct kernel *kernel, struct pinned_links *pins,
 		      const struct links *links);
+/** tcx_link() - attach at the head of a TC hook's chain. Returns a link; -EINVAL where the kernel has no tcx. */
+int tcx_link(int prog_fd, __u32 ifindex, enum hook hook);
 int prog_for(const struct wanted *wanted, enum hook hook); /* enum prog_id or -1 */
 /** attach_check() - would attaching @wanted collide with another XDP program? -EBUSY names it. */
 int attach_check(const struct pinned_links *pins, const struct wanted *wanted, struct diag *diag);

@@ -185,6 +185,10 @@ int kernel_ring_fd(const struct ring *ring); /* epoll descriptor */
 int kernel_ring_poll(struct ring *ring, int timeout_ms);
 void kernel_ring_close(struct ring *ring);
 
-/** kernel_features() - what this kernel offers, one line each ("tcx", "native XDP on eth0", …); for `status`. */
+/**
+ * kernel_features() - what this kernel offers, tried now: *@ret is malloc'ed text, one line each ("tcx links: yes");
+ * @ret_n (may be NULL): how many lines. What needs privilege says so where there is none. Returns 0 or -ENOMEM.
+ */
+int kernel_features(char **ret, size_t *ret_n);
 
 #endif

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What this kernel offers, found out by trying: versions lie, as distributions move features about. */
+#include "kernel/internal.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/membarrier.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* r0 = -1 (TC_ACT_UNSPEC: the next one decides); exit */
+static int nothing_program(void)
+{
+	static const struct bpf_insn insns[] = {
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = -1},
+	    {.code = BPF_JMP | BPF_EXIT},
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "weir_probe", "GPL", insns,
+			       ARRAY_SIZE(insns), NULL);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* On loopback, which weir never watches, and gone with the descriptor. */
+static int try_tcx(void)
+{
+	_cleanup_close_ int prog = nothing_program();
+	_cleanup_close_ int link = -1;
+
+	if (prog < 0)
+		return prog;
+	link = tcx_link(prog, if_nametoindex("lo"), HOOK_IN);
+	return link < 0 ? link : 0;
+}
+
+static int try_btf(void)
+{
+	return access("/sys/kernel/btf/vmlinux", R_OK) < 0 ? -errno : 0;
+}
+
+static int try_membarrier(void)
+{
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0 ? -errno : 0;
+}
+
+/* Reading many entries by one call. */
+static int try_batch(void)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	_cleanup_close_ int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "weir_probe", 4, 8, 2, NULL);
+	__u32 key[2], next, count = 2;
+	__u64 value[2];
+
+	if (map < 0)
+		return -errno;
+	return bpf_map_lookup_batch(map, NULL, &next, key, value, &count, &opts) < 0 &&
+		       errno != ENOENT
+		   ? -errno
+		   : 0;
+}
+
+static const struct {
+	const char *name, *without;
+	int (*try)(void);
+} probes[] = {
+    {"BTF of the kernel", "no policy can be applied", try_btf},
+    {"tcx links", "TC hooks are clsact filters", try_tcx},
+    {"membarrier", "a swap waits by replacing a map in a map", try_membarrier},
+    {"map batches", "tables are read entry by entry", try_batch},
+};
+
+int kernel_features(char **ret, size_t *ret_n)
+{
+	size_t size = 0;
+	char *text = NULL;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return -ENOMEM;
+	libbpf_quiet();
+	for (size_t i = 0; i < ARRAY_SIZE(probes); i++) {
+		int err = probes[i].try();
+
+		if (err == -EPERM || err == -EACCES)
+			fprintf(out, "%s: not known without privilege\n", probes[i].name);
+		else if (err)
+			fprintf(out, "%s: no; %s\n", probes[i].name, probes[i].without);
+		else
+			fprintf(out, "%s: yes\n", probes[i].name);
+	}
+	if (fclose(out)) {
+		free(text);
+		return -ENOMEM;
+	}
+	*ret = text;
+	if (ret_n)
+		*ret_n = ARRAY_SIZE(probes);
+	return 0;
+}
