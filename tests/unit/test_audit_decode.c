@@ -236,7 +236,7 @@ static void defaults_have_names_and_no_place(void **state)
 
 	event.rule = WEIR_RULE_DEFAULT_FORWARD;
 	decode(&event, &whole, &record);
-	assert_string_equal(record.rule, "default/forward");
+	assert_string_equal(record.rule, "default forward");
 	assert_string_equal(record.file, "");
 	assert_int_equal(record.line, 0);
 }

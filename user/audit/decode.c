@@ -90,11 +90,11 @@ static const char *builtin_name(__u32 counter)
 {
 	switch (counter) {
 	case WEIR_RULE_DEFAULT_INGRESS:
-		return "default/ingress";
+		return "default ingress";
 	case WEIR_RULE_DEFAULT_EGRESS:
-		return "default/egress";
+		return "default egress";
 	case WEIR_RULE_DEFAULT_FORWARD:
-		return "default/forward";
+		return "default forward";
 	case WEIR_RULE_BUILTIN_FAILSAFE:
 		return "failsafe";
 	default:
