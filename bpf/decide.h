@@ -829,7 +829,10 @@ static __always_inline enum weir_reason decide_nic_out(struct WEIR_CTX *ctx, str
 		     ? v->src + (WEIR_OTHER - WEIR_WORKLOAD) * config->nr_classes
 		     : v->src;
 	v->src_kind = WEIR_OTHER;
-	return judge_forward(ctx, v);
+	why = judge_forward(ctx, v);
+	if (why == WEIR_OK && local && local->kind == WEIR_SELF && !(pkt->flags & PKT_LATER))
+		return remember_masquerade(v);
+	return why;
 }
 
 /* Neighbour discovery of a workload: about its own addresses only, and it is no router. */

@@ -93,8 +93,13 @@ static __always_inline int marked(const struct __sk_buff *skb)
 {
 	const __u32 *meta = (void *)(long)skb->data_meta;
 	struct weir_control *c = control();
+	__u32 mark;
 
-	return c && (void *)(meta + 1) <= (void *)(long)skb->data && *meta == (__u32)c->seed;
+	if (!c || (void *)(meta + 1) > (void *)(long)skb->data)
+		return 0;
+	mark = (__u32)c->seed;
+	/* Turned by 14 bytes where mac_len is 0 (WEIR_MARK_WORDS). */
+	return *meta == mark || *meta == (mark >> 16 | mark << 16);
 }
 
 static __always_inline int nic_in(struct __sk_buff *skb, __u32 l2)

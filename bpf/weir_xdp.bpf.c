@@ -13,12 +13,14 @@ static __always_inline int leave_mark(struct xdp_md *ctx, __u32 mark)
 {
 	__u32 *meta;
 
-	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
+	if (bpf_xdp_adjust_meta(ctx, -(int)(WEIR_MARK_WORDS * sizeof(*meta))))
 		return 0;
 	meta = (void *)(long)ctx->data_meta;
-	if ((void *)(meta + 1) > (void *)(long)ctx->data)
+	if ((void *)(meta + WEIR_MARK_WORDS) > (void *)(long)ctx->data)
 		return 0;
-	*meta = mark;
+#pragma clang loop unroll(full)
+	for (int i = 0; i < WEIR_MARK_WORDS; i++)
+		meta[i] = mark;
 	return 1;
 }
 

@@ -343,6 +343,13 @@ struct weir_control {
 	__u64 jiffies0;
 };
 
+/*
+ * XDP's mark for TC, before the frame: weir_control.seed, so many times over. Generic XDP on Linux 6.9 and later can hand
+ * on a packet whose mac_len is 0; TC then finds data, and the metadata below it, 14 bytes too far up: of 20 bytes of
+ * mark the first 6 that it sees are still mark, turned by 14 bytes.
+ */
+#define WEIR_MARK_WORDS 5
+
 /* weir_iface: key ifindex. */
 #define WEIR_IF_NIC	 0x1
 #define WEIR_IF_WORKLOAD 0x2

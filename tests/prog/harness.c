@@ -659,7 +659,7 @@ int run_mark(const struct frame *frame, __u32 *ret)
 		    .ctx_size_in = sizeof(md), .ctx_out = &after, .ctx_size_out = sizeof(after));
 
 	assert_int_equal(bpf_prog_test_run_opts(program_of(WEIR_HOOK_XDP), &opts), 0);
-	if (after.data - after.data_meta != sizeof(*ret))
+	if (after.data - after.data_meta != WEIR_MARK_WORDS * sizeof(*ret))
 		return -ENOENT;
 	memcpy(ret, out, sizeof(*ret));
 	return 0;
