@@ -288,7 +288,8 @@ static void stop_reader(struct run *run)
 	if (run->thread_runs) {
 		run->stop = true;
 		pthread_join(run->thread, NULL);
-		run->thread_runs = run->stop = false;
+		run->thread_runs = false;
+		run->stop = false;
 	}
 	audit_reader_close(TAKE_PTR(run->reader));
 }
