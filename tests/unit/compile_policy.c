@@ -434,9 +434,9 @@ static void random_limit(struct made *made, size_t segments)
 	limit->rate = 100000;
 }
 
-static void random_rules(struct made *made, size_t segments)
+static void random_rules(struct made *made, size_t segments, __u32 size)
 {
-	for (__u32 n = made_random(made, 9); n > 0; n--) {
+	for (__u32 n = made_random(made, 9 * size); n > 0; n--) {
 		struct rule *rule =
 		    add_rule(made, chance(made, 30) ? RULE_DENY : RULE_ALLOW, "", "", "");
 
@@ -478,7 +478,7 @@ static void random_lists(struct made *made, size_t segments)
 	}
 }
 
-void made_randomly(struct made *made, __u64 seed)
+void made_randomly(struct made *made, __u64 seed, __u32 size)
 {
 	struct policy *policy = &made->policy;
 
@@ -486,7 +486,7 @@ void made_randomly(struct made *made, __u64 seed)
 	add_interface(made, "eth0", "10.0.0.1 2001:db8::1");
 	add_interface(made, "eth1", "10.1.1.1");
 	add_interface(made, "veth0", "");
-	for (__u32 n = made_random(made, 7); n > 0; n--) {
+	for (__u32 n = made_random(made, 7 * size); n > 0; n--) {
 		size_t before = policy->nr_segments;
 		struct segment *segment =
 		    add_segment(made, made_text(made, "s%zu", before), "", "");
@@ -495,7 +495,7 @@ void made_randomly(struct made *made, __u64 seed)
 		if (chance(made, 30))
 			segment->except = random_items(made, before, 2);
 	}
-	random_rules(made, policy->nr_segments);
+	random_rules(made, policy->nr_segments, size);
 	random_lists(made, policy->nr_segments);
 	policy->defaults.ingress = random_default(made);
 	policy->defaults.egress = random_default(made);

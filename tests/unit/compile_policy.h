@@ -50,7 +50,7 @@ struct test_case *add_test(struct made *made, const char *from, const char *to, 
 			   bool allow);
 void add_interface(struct made *made, const char *name, const char *addresses);
 
-/** made_randomly() - a whole policy and environment by @seed. */
-void made_randomly(struct made *made, __u64 seed);
+/** made_randomly() - a whole policy and environment by @seed; @size: about how many times ten rules and segments. */
+void made_randomly(struct made *made, __u64 seed, __u32 size);
 
 #endif
