@@ -12,6 +12,7 @@
 #include <linux/if_link.h>
 #include <net/if_arp.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 /* Values of newer kernels' headers; the build must not depend on having those. */
 #define TCX_INGRESS	((enum bpf_attach_type)46)
@@ -71,6 +72,35 @@ static int link_info(int fd, struct link_info *ret)
 	return bpf_obj_get_info_by_fd(fd, ret, &len) < 0 ? -errno : 0;
 }
 
+/* BPF_PROG_QUERY as kernels with tcx have it. */
+struct tcx_query {
+	__u32 ifindex, attach_type, query_flags, attach_flags;
+	__u64 prog_ids;
+	__u32 count, pad;
+	__u64 prog_attach_flags, link_ids, link_attach_flags, revision;
+};
+
+/*
+ * A device that moved to another namespace takes its tcx links along, and its number may be another device's here now:
+ * ask the device whether it holds the link. Where the kernel does not say, it does.
+ */
+static bool tcx_holds(__u32 ifindex, __u32 attach_type, __u32 link_id)
+{
+	__u32 progs[64] = {}, links[64] = {};
+	struct tcx_query query = {.ifindex = ifindex,
+				  .attach_type = attach_type,
+				  .prog_ids = (__u64)(unsigned long)progs,
+				  .link_ids = (__u64)(unsigned long)links,
+				  .count = ARRAY_SIZE(links)};
+
+	if (syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof(query)) < 0)
+		return errno != ENODEV && errno != ENOENT;
+	for (__u32 i = 0; i < query.count && i < ARRAY_SIZE(links); i++)
+		if (links[i] == link_id)
+			return true;
+	return false;
+}
+
 struct pins_reader {
 	const struct kernel *kernel;
 	struct pinned_links *pins;
@@ -100,6 +130,8 @@ static int read_pin(void *arg, const char *name)
 	pin->fd = fd;
 	pin->prog_id = info.prog_id;
 	pin->ifindex = info.ifindex;
+	if (info.type == LINK_TYPE_TCX && !tcx_holds(info.ifindex, info.attach_type, info.id))
+		pin->ifindex = 0;
 	pin->hook = info.type == LINK_TYPE_XDP	      ? HOOK_XDP
 		    : info.attach_type == TCX_INGRESS ? HOOK_IN
 						      : HOOK_OUT;
@@ -529,8 +561,12 @@ static int replace_pin(struct attaching *a, const struct programs *programs,
 	struct wanted wanted = {.link = links_find(links, pin->ifindex)};
 	int prog = prog_index(pin->prog_id);
 
-	if (prog < 0 || !pin->ifindex)
+	if (prog < 0)
 		return 0;
+	if (!pin->ifindex) { /* gone, or in another namespace; there it must not go on with tables of yesterday */
+		bpf_link_update(pin->fd, programs->fd[prog], NULL);
+		return 0;
+	}
 	if (!wanted.link)
 		wanted.link = &gone;
 	a->wanted = &wanted;
