@@ -379,6 +379,15 @@ static int attach_tc(const struct attaching *a)
 	return failed(a, fd, "TC");
 }
 
+/* A program that is in place, to go back to: ours are at hand, and opening one by its id takes CAP_SYS_ADMIN. */
+static int prog_in_place(const struct attaching *a, __u32 id)
+{
+	for (int i = 0; i < NR_PROGS; i++)
+		if (prog_id_of(a->kernel->programs.fd[i]) == id)
+			return fcntl(a->kernel->programs.fd[i], F_DUPFD_CLOEXEC, 3);
+	return bpf_prog_get_fd_by_id(id);
+}
+
 static int replace_link(const struct attaching *a, const struct pinned_link *pin)
 {
 	struct undo *undo;
@@ -390,7 +399,7 @@ static int replace_link(const struct attaching *a, const struct pinned_link *pin
 	if (!undo)
 		return -ENOMEM;
 	undo->fd = fcntl(pin->fd, F_DUPFD_CLOEXEC, 3);
-	undo->prog_fd = bpf_prog_get_fd_by_id(pin->prog_id);
+	undo->prog_fd = prog_in_place(a, pin->prog_id);
 	if (undo->fd < 0 || undo->prog_fd < 0)
 		return failed(a, -errno, "by its link");
 	if (!err && bpf_link_update(pin->fd, a->prog_fd, NULL) < 0)
@@ -410,7 +419,7 @@ static int replace_filter(const struct attaching *a, __u32 prog_id)
 		return -ENOMEM;
 	undo->ifindex = a->wanted->link->ifindex;
 	undo->hook = a->hook;
-	undo->prog_fd = bpf_prog_get_fd_by_id(prog_id);
+	undo->prog_fd = prog_in_place(a, prog_id);
 	err = filter_put(a->kernel, undo->ifindex, a->hook, a->prog_fd, true);
 	return err ? failed(a, err, "by its filter") : 0;
 }
@@ -437,7 +446,7 @@ static int give_up_xdp(const struct attaching *a, const struct pinned_link *pin)
 	undo->ifindex = pin->ifindex;
 	undo->flags =
 	    a->wanted->link->xdp_mode == XDP_ATTACHED_SKB ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
-	undo->prog_fd = bpf_prog_get_fd_by_id(pin->prog_id);
+	undo->prog_fd = prog_in_place(a, pin->prog_id);
 	strcpy(undo->name, pin->name);
 	return detach_pin(a->kernel, pin);
 }
@@ -525,14 +534,11 @@ int detach_pin(struct kernel *kernel, const struct pinned_link *pin)
 
 /* ---- all hooks to another set of programs ---- */
 
-/* Which of our programs bears this id: by name, so that a half finished reload is understood as well. */
-static int prog_index(__u32 id)
+/* Which of our programs bears this id: one that is about to go, or, after a crash, one that has already come. */
+static int prog_index(const struct kernel *kernel, const struct programs *programs, __u32 id)
 {
-	char name[BPF_OBJ_NAME_LEN];
-
-	prog_name_of(id, name, sizeof(name));
-	for (int i = 0; i < NR_PROGS; i++)
-		if (strncmp(prog_name(i), name, sizeof(name) - 1) == 0)
+	for (int i = 0; id && i < NR_PROGS; i++)
+		if (prog_id_of(kernel->programs.fd[i]) == id || prog_id_of(programs->fd[i]) == id)
 			return i;
 	return -1;
 }
@@ -543,7 +549,7 @@ static int replace_filters(struct attaching *a, const struct programs *programs)
 
 	for (int hook = HOOK_IN; hook <= HOOK_OUT && !err; hook++) {
 		__u32 id = filter_query(a->kernel, a->wanted->link->ifindex, hook);
-		int prog = id ? prog_index(id) : -1;
+		int prog = prog_index(a->kernel, programs, id);
 
 		if (prog < 0)
 			continue;
@@ -559,7 +565,7 @@ static int replace_pin(struct attaching *a, const struct programs *programs,
 {
 	struct link gone = {.name = "(gone)"};
 	struct wanted wanted = {.link = links_find(links, pin->ifindex)};
-	int prog = prog_index(pin->prog_id);
+	int prog = prog_index(a->kernel, programs, pin->prog_id);
 
 	if (prog < 0)
 		return 0;
