@@ -29,7 +29,8 @@
 #define DRAIN_MS      80	 /* the ring is drained at least each 100 ms */
 #define FILES_NS      (200 * MS) /* quiet time after an event before files are read */
 #define LINKS_NS      (100 * MS) /* for changes that open nothing */
-#define CLOSED_NS     (200 * MS) /* between looks for addresses of closed workloads */
+#define CLOSED_NS     (200 * MS) /* until the first look for addresses of closed workloads */
+#define CLOSED_MAX_NS (5 * NS)	 /* between later ones */
 #define TICK_NS	      NS	 /* state of the kernel, retries */
 #define SLOW_TICK_NS  (10 * NS)	 /* sweeping blocks; looking where no event came */
 #define HEARTBEAT_NS  (10 * NS)	 /* a reader that is silent for longer hangs */
@@ -68,6 +69,7 @@ struct run {
 
 	/* What is to be done, and when (CLOCK_MONOTONIC; 0: not). */
 	__u64 reload_ns, links_ns, environment_ns, tick_ns, slow_tick_ns, closed_ns;
+	__u64 closed_delay_ns;
 	__u64 give_up_ns; /* the first apply waits for interfaces until then */
 	bool ready;	  /* the first apply is done */
 	bool waits_trial; /* files changed while a trial was pending */
@@ -75,6 +77,7 @@ struct run {
 	bool said_busy;	  /* another reader has the ring */
 	bool said_links;  /* links cannot be followed */
 	bool said_recompile;
+	bool said_look;	      /* the kernel's state cannot be read */
 	bool forced_reload;   /* SIGHUP */
 	bool waits_recompile; /* addresses changed while a trial was pending */
 
@@ -372,7 +375,7 @@ static void start_reader(struct run *run)
 
 /* ---- the state of the kernel ---- */
 
-/* For the next daemon: which fingerprint has this generation? Lost with the generation at a reboot. */
+/* For the next daemon: which fingerprint has this generation of the programs with this seed? */
 static void remember_applied(const struct run *run)
 {
 	_cleanup_fclose_ FILE *file = NULL;
@@ -383,7 +386,7 @@ static void remember_applied(const struct run *run)
 	file = fopen(path, "we");
 	if (!file)
 		return;
-	fprintf(file, "%u ", run->generation);
+	fprintf(file, "%llx %u ", (unsigned long long)run->seed, run->generation);
 	for (size_t i = 0; i < sizeof(run->applied.byte); i++)
 		fprintf(file, "%02x", run->applied.byte[i]);
 	fprintf(file, "\n");
@@ -461,9 +464,11 @@ static int look(struct run *run)
 		err = kernel_status(kernel, &status, &diag);
 	if (err) {
 		run->loaded &= err != -ENOENT;
-		say(LOG_ERR, err == -ENOENT ? 0 : err, &diag, NULL);
+		say(LOG_ERR, err == -ENOENT || run->said_look ? 0 : err, &diag, NULL);
+		run->said_look = err != -ENOENT;
 		return err;
 	}
+	run->said_look = false;
 	run->loaded = status.generation != 0;
 	run->flags = status.config.flags;
 	run->blocks = status.control.blocks + status.control.autoblocks;
@@ -484,13 +489,15 @@ static bool recall_applied(struct run *run)
 	_cleanup_fclose_ FILE *file = NULL;
 	struct fingerprint found;
 	char path[PATH_MAX];
+	unsigned long long seed;
 	__u32 generation;
 	unsigned int byte;
 
 	if (path_run(run->ctx->pin_dir, "applied", path, sizeof(path)))
 		return false;
 	file = fopen(path, "re");
-	if (!file || fscanf(file, "%u ", &generation) != 1 || generation != run->generation)
+	if (!file || fscanf(file, "%llx %u ", &seed, &generation) != 2 || seed != run->seed ||
+	    generation != run->generation)
 		return false;
 	for (size_t i = 0; i < sizeof(found.byte); i++) {
 		if (fscanf(file, "%2x", &byte) != 1)
@@ -534,6 +541,7 @@ static int put_in_force(struct run *run, const struct loaded *loaded, struct dia
 	run->loaded = true;
 	run->applied = fingerprint_of(loaded->policy, &loaded->env);
 	memcpy(run->running, loaded->policy->sha256, sizeof(run->running));
+	look(run);
 	remember_applied(run);
 	log_line(LOG_NOTICE, "generation %u in force: %u interfaces, %u workloads closed, %llu ms",
 		 result.generation, result.attached, result.closed,
@@ -718,11 +726,12 @@ static void read_links(struct run *run)
 		run->environment_ns = run->environment_ns ?: now + LINKS_NS;
 	if (found & (LINKS_CHANGED | LINKS_ADDRESSES))
 		run->links_ns = run->links_ns ?: now + LINKS_NS;
-	if (found && run->waits_link)
+	if (found & (LINKS_URGENT | LINKS_LOST) && run->waits_link)
 		run->reload_ns = run->reload_ns ?: now + LINKS_NS;
 	/* A workload's first packets wait for nobody. */
 	if (found & (LINKS_URGENT | LINKS_LOST)) {
 		follow_links(run);
+		run->closed_delay_ns = CLOSED_NS;
 		run->closed_ns = now + CLOSED_NS;
 		run->environment_ns = run->environment_ns ?: now + LINKS_NS;
 	}
@@ -957,7 +966,7 @@ static int tick(struct run *run)
 		stop_reader(run);
 	start_reader(run);
 	if (run->closed)
-		run->closed_ns = run->closed_ns ?: now + CLOSED_NS;
+		run->closed_ns = run->closed_ns ?: now + run->closed_delay_ns;
 	if (now < run->slow_tick_ns)
 		return -EAGAIN;
 	run->slow_tick_ns = now + SLOW_TICK_NS;
@@ -1013,8 +1022,11 @@ static int run_due(struct run *run)
 		recompile(run);
 	if (run->ready && due(&run->links_ns, now))
 		follow_links(run);
-	if (run->ready && due(&run->closed_ns, now) && run->closed)
+	if (run->ready && due(&run->closed_ns, now) && run->closed) {
 		follow_links(run);
+		if (run->closed_delay_ns < CLOSED_MAX_NS)
+			run->closed_delay_ns *= 2;
+	}
 	return due(&run->tick_ns, now) ? tick(run) : -EAGAIN;
 }
 
@@ -1142,6 +1154,7 @@ static int cmd_run(struct cmd_context *ctx, int argc, char **argv)
 	    .give_up_ns = mono_ns() + opt_wait_ns,
 	    .tick_ns = mono_ns() + TICK_NS,
 	    .slow_tick_ns = mono_ns() + SLOW_TICK_NS,
+	    .closed_delay_ns = CLOSED_NS,
 	};
 	_cleanup_close_ int lock = -1;
 	int status;
