@@ -488,6 +488,21 @@ static void test_policy_over_the_budget_is_refused_with_the_numbers(void **state
 	assert_true(tables->budget.bytes > 1 << 20 && tables->budget.bytes < 64 << 20);
 }
 
+static void test_limits_count_towards_the_budget(void **state)
+{
+	for (int i = 0; i < 5; i++) {
+		struct limit_rule *limit = add_limit(&made, made_text(&made, "l%d", i), NULL, NULL,
+						     made_text(&made, "tcp/%d", 1 + i));
+
+		limit->entries = i < 4 ? (1 << 24) - (1 << 20) : 1; /* 256 MiB each */
+	}
+	refused(-E2BIG, "policy needs 10",
+		" MiB of kernel memory, at most 1024 MiB: 0 addresses, 1 classes, ");
+	made.policy.limit[0].entries = 1 << 23;
+	build();
+	assert_true(tables->budget.bytes > 896UL << 20 && tables->budget.bytes < 1024UL << 20);
+}
+
 static void test_pairs_without_end_are_refused_in_time(void **state)
 {
 	struct build_options options = {.dense_max = BUILD_DENSE_MAX, .max_bytes = 64UL << 20};
@@ -661,6 +676,7 @@ int main(void)
 	    TEST(test_long_places_keep_their_end),
 	    TEST(test_config_says_what_the_policy_says),
 	    TEST(test_policy_over_the_budget_is_refused_with_the_numbers),
+	    TEST(test_limits_count_towards_the_budget),
 	    TEST(test_pairs_without_end_are_refused_in_time),
 	    TEST(test_long_list_over_the_budget_is_refused),
 	    TEST(test_tests_pass_and_fail_with_a_reason),
