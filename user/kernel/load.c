@@ -233,7 +233,7 @@ int load_programs(struct maps *maps, const __u32 *entries, const struct load_set
 	programs_init(&programs);
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
 		return diag_fail(
-		    diag, -EOPNOTSUPP, NULL,
+		    diag, -ENOSYS, NULL,
 		    "this kernel offers no BTF (/sys/kernel/btf/vmlinux: %s); weir needs "
 		    "CONFIG_DEBUG_INFO_BTF",
 		    strerror(errno));
