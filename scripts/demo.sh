@@ -283,7 +283,7 @@ show_end() {
 	SAYS='as it was before'
 	verdict "no pin is left" "$([ -e "/sys/fs/bpf/weir/$LAB-node" ] && echo left || echo none)" none
 	verdict "no program is left on the node's interfaces" \
-		"$(at node "$BPFTOOL" net show 2>/dev/null | grep -c weir_ || true)" 0
+		"$(at node "$BPFTOOL" -j net show | json "len([x for n in d for x in n['xdp'] + n['tc']])")" 0
 	verdict "and everything reaches everything again: attacker to redis" \
 		"$(at attacker "$WIRE" reach "tcp:${V4[redis]}:6379" | sed 's/.* //')" open
 }

@@ -15,7 +15,7 @@ interfaces: [eth0]
 workloads: ["veth*"]
 default: {ingress: deny, egress: deny, forward: deny}
 allow: [{from: any, to: self, port: tcp/80}]
-limits: [{name: l, to: self, port: tcp/80, count: connections, rate: 6/minute, burst: 2}]
+limits: [{name: l, to: self, port: tcp/80, count: connections, rate: 3/minute, burst: 2}]
 POLICY
 MAPS=$(pins)/maps
 dump() { "$BPFTOOL" -j map dump pinned "$MAPS/$1" | "$PYTHON" "$LAB_DIR/bpfdump.py" "${@:2}"; }
@@ -25,9 +25,9 @@ at client "$WIRE" knock --count 5 --wait 300 tcp:203.0.113.1:80 >"$TMP/knock"
 same "three connections pass, two do not" "$(grep -c open "$TMP/knock")" 3
 dump weir_tat tat 203.0.113.10 >"$TMP/tat"
 same "one entry holds this source, its address in wire order" "$(sed 's/ tat.*//' "$TMP/tat")" "key=0xff000000cb00710a"
-# Three units of 10 s in 1/16 ns, from the first connection on.
+# Three units of 20 s in 1/16 ns, from the first connection on.
 ahead=$((($(sed 's/.*tat=//' "$TMP/tat") - $(uptime_16th)) / 16000000000))
-between "its state: seconds until the allowance is whole again" "$ahead" 25 30
+between "its state: seconds until the allowance is whole again" "$ahead" 50 60
 at client "$WIRE" reach --wait 300 tcp:2001:db8:113::1:80 >/dev/null
 same "an IPv6 source is its /64" "$(dump weir_tat tat 2001:db8:113::10 | sed 's/ tat.*//')" "key=0x20010db801130000"
 
@@ -55,10 +55,12 @@ same "every map has typed keys and values" "$unnamed" ""
 same "bpftool prog show knows the programs" \
 	"$("$BPFTOOL" -j prog show | json "sorted({p['name'] for p in d if p.get('name', '').startswith('weir_')} & {'weir_xdp', 'weir_nic_in', 'weir_nic_out', 'weir_wl_in', 'weir_wl_out'})")" \
 	"['weir_nic_in', 'weir_nic_out', 'weir_wl_in', 'weir_wl_out', 'weir_xdp']"
-same "and where they are attached" "$(at node "$BPFTOOL" net show | grep -c weir_xdp)" 1
+# bpftool of Debian 12 knows no tcx links: the XDP program by its id.
+id=$(at node "$BPFTOOL" -j net show | json "[x['id'] for n in d for x in n['xdp'] if x['devname'] == 'eth0'][0]")
+same "and where they are attached" "$("$BPFTOOL" -j prog show id "$id" | json "d['name']")" weir_xdp
 
 weir detach >/dev/null
 same "after detach nothing is pinned" "$([ -e "$(pins)" ] && echo left || echo none)" none
-same "and nothing is attached" "$(at node "$BPFTOOL" net show | grep -c weir_ || true)" 0
+same "and nothing is attached" "$(at node "$BPFTOOL" -j net show | json "[x for n in d for x in n['xdp'] + n['tc']]")" "[]"
 reach "and nothing is held" client tcp:203.0.113.1:80=open tcp:10.42.1.7:80=refused
 finish

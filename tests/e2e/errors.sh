@@ -60,12 +60,15 @@ else
 	not_ok "check needs no privilege"
 fi
 
+# A weir of its own on another NIC, since the first has its programs already.
+lab_nic eth1 192.0.2.1/24 2001:db8:2::1/64
+sed 's/eth0/eth1/' "$TMP/good.yaml" >"$TMP/second.yaml"
 mkdir "$TMP/empty"
 fails "no BTF" 1 "BTF" unshare --mount sh -c "mount --bind '$TMP/empty' /sys/kernel/btf && exec \"\$@\"" sh \
-	"${W[@]}" apply "$TMP/good.yaml"
+	"${W[@]}" --pin-dir "$(pins)-second" apply "$TMP/second.yaml"
+same "no BTF: nothing is left pinned" "$(find "$(pins)-second" -type f 2>/dev/null | wc -l)" 0
 
 # Another XDP program on a NIC that the policy names: it stays where it is.
-lab_nic eth1 192.0.2.1/24 2001:db8:2::1/64
 echo 'int pass(void *ctx) __attribute__((section("xdp"))); int pass(void *ctx) { return 2; }' >"$TMP/pass.c"
 if "${CLANG:-clang}" -O2 -target bpf -c -o "$TMP/pass.o" "$TMP/pass.c" 2>"$TMP/err" &&
 	at node ip link set dev eth1 xdp object "$TMP/pass.o" section xdp 2>"$TMP/err"; then
@@ -80,7 +83,10 @@ fi
 mkdir "$TMP/disk"
 mount -t tmpfs -o size=64k tmpfs "$TMP/disk"
 # shellcheck disable=SC2317 # lab_clean calls it
-at_clean() { umount "$TMP/disk" 2>/dev/null || true; }
+at_clean() {
+	umount "$TMP/disk" 2>/dev/null || true
+	rm -rf "$(pins)-second"
+}
 { cat "$TMP/good.yaml"; echo "audit: {file: $TMP/disk/audit.jsonl, events_per_second: 20000, per_source_per_second: 20000}"; } >"$TMP/audit.yaml"
 spawn node daemon "${W[@]}" run "$TMP/audit.yaml"
 until_true 10 test -e "$TMP/disk/audit.jsonl" || not_ok "weir run comes up" "$(cat "$TMP/daemon.err")"
