@@ -498,8 +498,8 @@ static void what_cannot_be_read_is_said_with_its_errno(void **state)
 	assert_int_equal(policy_parse(paths, 1, &policy, &diag), -EISDIR);
 	diag_reset(&diag);
 
-	memset(big, '#', POLICY_MAX_BYTES + 1);
-	memcpy(big, "mode: monitor\n", 14);
+	memset(big, '\n', POLICY_MAX_BYTES + 1);
+	big[snprintf(big, POLICY_MAX_BYTES, "mode: monitor")] = '\n'; /* and then empty lines */
 	paths[0] = write_file("big.yaml", big, POLICY_MAX_BYTES + 1);
 	snprintf(want, sizeof(want), "%s: is larger than 1048576 bytes", paths[0]);
 	assert_int_equal(policy_parse(paths, 1, &policy, &diag), -EFBIG);

@@ -329,23 +329,30 @@ static int check_names(struct resolver *resolver)
 	for (size_t i = 0; i < policy->nr_rules; i++) {
 		const struct rule *rule = &policy->rule[i];
 
-		if (rule->name)
-			named[n++] = (struct named){
-			    .name = rule->name,
-			    .what = rule->action == RULE_ALLOW ? "rule" : "deny rule",
-			    .at = &rule->at,
-			    .rule = rule,
-			    .order = n,
-			};
+		if (!rule->name)
+			continue;
+		named[n] = (struct named){
+		    .name = rule->name,
+		    .what = rule->action == RULE_ALLOW ? "rule" : "deny rule",
+		    .at = &rule->at,
+		    .rule = rule,
+		    .order = n,
+		};
+		n++;
 	}
-	for (size_t i = 0; i < policy->nr_limits; i++)
-		if (policy->limit[i].name)
-			named[n++] = (struct named){
-			    .name = policy->limit[i].name,
-			    .what = "limit",
-			    .at = &policy->limit[i].at,
-			    .order = n,
-			};
+	for (size_t i = 0; i < policy->nr_limits; i++) {
+		const struct limit_rule *limit = &policy->limit[i];
+
+		if (!limit->name)
+			continue;
+		named[n] = (struct named){
+		    .name = limit->name,
+		    .what = "limit",
+		    .at = &limit->at,
+		    .order = n,
+		};
+		n++;
+	}
 	qsort(named, n, sizeof(*named), compare_named);
 	for (size_t i = 1; i < n; i++)
 		if (!strcmp(named[i - 1].name, named[i].name))
