@@ -94,10 +94,13 @@ struct flow_use {
 	__u32 region;
 	__u32 owner;	 /* flow_make(): whose quota */
 	__u32 set_flags; /* flow_seen(): WEIR_FLOW_* that this packet adds */
+	__u32 mode;	 /* FLOW_* */
 };
+#define FLOW_LOOKS   0x1 /* refresh nothing: the packet is about the flow, not of it */
+#define FLOW_REOPENS 0x2 /* an entry that is closing starts anew */
 
 /**
- * flow_seen() - is there a live entry? Refreshes it.
+ * flow_seen() - is there a live entry? Refreshes it, unless FLOW_LOOKS.
  *
  * The expiry is loaded before and compared after the key: an entry is rewritten only after it expired, with its expiry
  * marked busy meanwhile, so an unchanged expiry means an unchanged key. Returns 1 or 0.
@@ -121,7 +124,15 @@ __noinline int flow_seen(const struct flow_use *use)
 
 		if (expires & WEIR_FLOW_BUSY || expires <= now || !flow_matches(flow, &use->key))
 			continue;
-		flags = flow->flags | use->set_flags;
+		flags = flow->flags;
+		if (use->mode & FLOW_REOPENS && flags & WEIR_FLOW_CLOSING)
+			flags = 0;
+		flags |= use->set_flags;
+		if (use->mode & FLOW_LOOKS) {
+			if (*(volatile __u64 *)&flow->expires == expires)
+				return 1;
+			continue;
+		}
 		if (flags != flow->flags)
 			flow->flags = flags;
 		later = now + flow_lifetime_ns(config, use->key.proto, flags);

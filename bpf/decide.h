@@ -178,6 +178,7 @@ static __always_inline void use_flow(const struct visit *v, struct flow_use *use
 	use->region = region;
 	use->owner = 0;
 	use->set_flags = 0;
+	use->mode = v->pkt.flags & PKT_OPENS ? FLOW_REOPENS : 0;
 }
 
 /* Region of flows that a local end opened; workloads have a quota each. */
@@ -324,6 +325,15 @@ static __always_inline enum weir_reason judge_leaving(struct visit *v, __u64 ope
 	return drop_refused(v, opened, WEIR_DIR_EGRESS);
 }
 
+/* Would the policy not let the answer to this packet leave by itself? */
+static __always_inline int answer_needs_entry(struct visit *v)
+{
+	__u32 service = service_of_answer(&v->pkt);
+
+	return service != NO_SERVICE &&
+	       !(ruling(v, v->dst, v->src, service, WEIR_DIR_EGRESS) & RULING_ALLOWED);
+}
+
 static __always_inline enum weir_reason judge_arriving(struct WEIR_CTX *ctx, struct visit *v,
 						       __u64 opened)
 {
@@ -364,7 +374,7 @@ static __always_inline enum weir_reason judge_arriving(struct WEIR_CTX *ctx, str
 	if (opened & RULING_ALLOWED) {
 		enum weir_reason why = pass_opening(v, opened, WEIR_DIR_INGRESS);
 
-		if (why == WEIR_OK && service_of_answer(pkt) != NO_SERVICE) {
+		if (why == WEIR_OK && answer_needs_entry(v)) {
 			use_flow(v, use, WEIR_FLOW_ANSWER, 1);
 			use->set_flags = 0;
 			use->owner = 0;
@@ -440,6 +450,7 @@ __noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
 	use->slot = v->slot;
 	use->owner = 0;
 	use->set_flags = 0;
+	use->mode = FLOW_LOOKS;
 	if (transit) {
 		use->region = WEIR_FLOW_TRANSIT;
 		if (flow_seen(use))
@@ -506,6 +517,7 @@ __noinline int error_is_due(struct visit *v)
 	use->slot = v->slot;
 	use->owner = 0;
 	use->set_flags = 0;
+	use->mode = FLOW_LOOKS;
 	use->region = region_of(kind);
 	return flow_seen(use);
 }
