@@ -551,7 +551,9 @@ static void test_tests_pass_and_fail_with_a_reason(void **state)
 {
 	struct test_result *results;
 
-	add_segment(&made, "web", "10.0.0.0/30", "10.0.0.0");
+	add_segment(&made, "net", "10.0.0.0/30", "10.0.0.0");
+	add_segment(&made, "taken", "9.0.0.0-10.0.0.1", "9.0.0.0");
+	add_segment(&made, "web", "net", "taken");
 	add_rule(&made, RULE_ALLOW, "198.51.100.0/24", "web", "tcp/443");
 	add_rule(&made, RULE_ALLOW, "any", "self", "tcp/80");
 	add_test(&made, "198.51.100.7", "web", "tcp/443", true);
@@ -567,7 +569,7 @@ static void test_tests_pass_and_fail_with_a_reason(void **state)
 	assert_ptr_equal(results[4].test, &made.policy.test[4]);
 	assert_string_equal(
 	    results[4].text,
-	    "expected deny, found allow, from 198.51.100.7 (transit) to 10.0.0.1 (transit)");
+	    "expected deny, found allow, from 198.51.100.7 (transit) to 10.0.0.2 (transit)");
 	assert_text(results[5].text, "to stands for no address");
 	assert_text(results[6].text, "one protocol and one port");
 	free(results);

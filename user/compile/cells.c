@@ -474,9 +474,13 @@ static int keep_row(struct painter *painter, __u32 *ret)
 int cells_build(struct builder *b)
 {
 	struct painter painter = {.b = b};
-	size_t nr_rows = b->pairs.intern.n;
+	size_t nr_rows = b->pairs.intern.n, width = b->ports.nr_real + b->ports.nr_fragments;
 	int err = 0;
 
+	if (width * b->zones.nr >= 1UL << 31)
+		return diag_fail(b->diag, -E2BIG, NULL,
+				 "%zu service classes in %zu zones of interfaces are too many",
+				 width, b->zones.nr);
 	painter.said = calloc(b->ports.nr_real, sizeof(*painter.said));
 	painter.stamp = calloc(b->ports.nr_real, sizeof(*painter.stamp));
 	painter.plain = calloc(b->zones.nr, sizeof(*painter.plain));

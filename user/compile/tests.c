@@ -173,17 +173,27 @@ static bool next_address(struct weir_addr *address)
 	return i >= 0;
 }
 
-#define MAX_PIECES 4096 /* of what a segment takes out again, one behind the other */
+#define MAX_PIECES 4096 /* of what segments take out again, one behind the other */
 
-/* First address of first .. last that @in does not take out again. */
-static bool first_left(const struct run *run, const struct segment *in,
+/* Segments from the innermost outwards: what any of them takes out is not in the outermost. */
+struct scope {
+	const struct segment *segment;
+	const struct scope *outer;
+};
+
+/* First address of first .. last that no segment in scope takes out again. */
+static bool first_left(const struct run *run, const struct scope *scope,
 		       const struct weir_addr *first, const struct weir_addr *last,
 		       struct weir_addr *ret)
 {
 	struct weir_addr address = *first;
 
 	for (int i = 0; i < MAX_PIECES && memcmp(&address, last, sizeof(address)) <= 0; i++) {
-		if (!in || !piece_end(run, &in->except, &address, 0, ret)) {
+		const struct scope *s = scope;
+
+		while (s && !piece_end(run, &s->segment->except, &address, 0, ret))
+			s = s->outer;
+		if (!s) {
 			*ret = address;
 			return true;
 		}
@@ -194,43 +204,44 @@ static bool first_left(const struct run *run, const struct segment *in,
 	return false;
 }
 
-static bool first_of_list(const struct run *run, const struct segment *in,
+static bool first_of_list(const struct run *run, const struct scope *scope,
 			  const struct prefix *list, size_t n, int family, struct weir_addr *ret)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct weir_addr last = last_of(&list[i]);
 
-		if (family_fits(&last, family) && first_left(run, in, &list[i].address, &last, ret))
+		if (family_fits(&last, family) &&
+		    first_left(run, scope, &list[i].address, &last, ret))
 			return true;
 	}
 	return false;
 }
 
-/* First address of @item that segment @in (NULL: none) does not take out again, of a family (AF_UNSPEC: either). */
-static bool first_address(const struct run *run, const struct segment *in, const struct item *item,
+/* First address of @item that is in scope, of a family (AF_UNSPEC: either). */
+static bool first_address(const struct run *run, const struct scope *scope, const struct item *item,
 			  int family, int depth, struct weir_addr *ret)
 {
 	const struct env_interface *interface;
-	const struct segment *segment;
+	struct scope inner = {.outer = scope};
 
 	switch (item->kind) {
 	case ITEM_PREFIX:
-		return first_of_list(run, in, &item->prefix, 1, family, ret);
+		return first_of_list(run, scope, &item->prefix, 1, family, ret);
 	case ITEM_RANGE:
 		return family_fits(&item->first, family) &&
-		       first_left(run, in, &item->first, &item->last, ret);
+		       first_left(run, scope, &item->first, &item->last, ret);
 	case ITEM_FILE:
-		return first_of_list(run, in, item->list, item->nr_list, family, ret);
+		return first_of_list(run, scope, item->list, item->nr_list, family, ret);
 	case ITEM_INTERFACE:
 		interface = interface_of(run, item->name);
-		return interface && first_of_list(run, in, interface->address,
+		return interface && first_of_list(run, scope, interface->address,
 						  interface->nr_addresses, family, ret);
 	case ITEM_SEGMENT:
-		segment = find_segment(run, item->name);
-		for (size_t i = 0; segment && depth < MAX_DEPTH && i < segment->members.n; i++)
-			if (first_address(run, segment, &segment->members.item[i], family,
-					  depth + 1, ret) &&
-			    !(in && items_contain(run, &in->except, ret, 0)))
+		inner.segment = find_segment(run, item->name);
+		for (size_t i = 0;
+		     inner.segment && depth < MAX_DEPTH && i < inner.segment->members.n; i++)
+			if (first_address(run, &inner, &inner.segment->members.item[i], family,
+					  depth + 1, ret))
 				return true;
 		return false;
 	case ITEM_ANY:
@@ -247,7 +258,7 @@ static bool is_scoped(const struct weir_addr *address)
 		return address->byte[12] == 127 ||
 		       (address->byte[12] == 169 && address->byte[13] == 254);
 	return (address->byte[0] == 0xfe && (address->byte[1] & 0xc0) == 0x80) ||
-	       (address->byte[0] == 0 && address->byte[15] == 1);
+	       memcmp(address, &in6addr_loopback, sizeof(*address)) == 0;
 }
 
 /* An address of this node as others see it; where the host tells of none, one that is in no segment will do. */
