@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* weir detach */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,15 +11,20 @@ static int cmd_detach(struct cmd_context *ctx, int argc, char **argv)
 {
 	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_diag_ struct diag diag = {}, aside = {};
-	bool loaded;
+	bool loaded, foreign;
 	int err;
 
 	if (argc > 1)
 		return usage_error(&command_detach, "takes no argument, found \"%s\"", argv[1]);
 	err = kernel_open(ctx->pin_dir, true, &kernel, &diag);
+	foreign = err == -EBADMSG;
+	if (foreign) {
+		diag_reset(&diag);
+		err = kernel_open_foreign(ctx->pin_dir, &kernel, &diag);
+	}
 	if (err)
 		return cmd_fail(ctx, err, &diag, NULL);
-	loaded = kernel_loaded(kernel);
+	loaded = foreign || kernel_loaded(kernel);
 	err = kernel_detach(kernel, &diag);
 	if (err)
 		return cmd_fail(ctx, err, &diag, "what could be removed is removed");

@@ -28,6 +28,8 @@ struct kernel; /* an opened pin directory */
  * capability); -EBUSY: another change is under way; -EBADMSG: pins of another version or of another owner.
  */
 int kernel_open(const char *pin_dir, bool write, struct kernel **ret, struct diag *diag);
+/** kernel_open_foreign() - for kernel_detach() alone: pins of another version, which kernel_open() refuses. */
+int kernel_open_foreign(const char *pin_dir, struct kernel **ret, struct diag *diag);
 void kernel_close(struct kernel *kernel);
 bool kernel_loaded(const struct kernel *kernel);
 

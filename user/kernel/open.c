@@ -116,11 +116,11 @@ static int left_over(const struct kernel *kernel)
 	return meta == -ENOENT;
 }
 
-static int open_pins(struct kernel *kernel, struct diag *diag)
+static int open_pins(struct kernel *kernel, bool foreign_too, struct diag *diag)
 {
 	int found = pin_check_dir(kernel->dir, diag);
 
-	if (found <= 0)
+	if (found <= 0 || foreign_too)
 		return found;
 	if (left_over(kernel)) {
 		if (kernel->write)
@@ -168,7 +168,8 @@ static struct kernel *kernel_new(const char *pin_dir, bool write)
 	return kernel;
 }
 
-int kernel_open(const char *pin_dir, bool write, struct kernel **ret, struct diag *diag)
+static int open_dir(const char *pin_dir, bool write, bool foreign_too, struct kernel **ret,
+		    struct diag *diag)
 {
 	struct kernel *kernel;
 	int err;
@@ -185,13 +186,23 @@ int kernel_open(const char *pin_dir, bool write, struct kernel **ret, struct dia
 	if (!err && write)
 		err = take_lock(kernel, diag);
 	if (!err)
-		err = open_pins(kernel, diag);
+		err = open_pins(kernel, foreign_too, diag);
 	if (err < 0) {
 		kernel_close(kernel);
 		return err;
 	}
 	*ret = kernel;
 	return 0;
+}
+
+int kernel_open(const char *pin_dir, bool write, struct kernel **ret, struct diag *diag)
+{
+	return open_dir(pin_dir, write, false, ret, diag);
+}
+
+int kernel_open_foreign(const char *pin_dir, struct kernel **ret, struct diag *diag)
+{
+	return open_dir(pin_dir, true, true, ret, diag);
 }
 
 void kernel_close(struct kernel *kernel)
@@ -210,15 +221,23 @@ bool kernel_loaded(const struct kernel *kernel)
 
 /* ---- every trace ---- */
 
-static int drop_filters(void *arg, const void *key, const void *value)
+/* Filters are told by their handle alone: pins of another version say nothing that we could read. */
+static int drop_filters(struct kernel *kernel)
 {
-	const struct kernel *kernel = arg;
-	const struct weir_iface *iface = value;
-	__u32 ifindex = *(const __u32 *)key;
+	struct links links = {};
+	int err = links_read(&links);
 
-	detach_filter(kernel, ifindex, HOOK_IN, false);
-	detach_filter(kernel, ifindex, HOOK_OUT, iface->flags & IFACE_CLSACT);
-	return 0;
+	for (size_t i = 0; i < links.n; i++) {
+		__u32 ifindex = links.link[i].ifindex;
+		struct weir_iface iface = {};
+
+		if (kernel->loaded)
+			bpf_map_lookup_elem(kernel->maps.fd[MAP_weir_iface], &ifindex, &iface);
+		detach_filter(kernel, ifindex, HOOK_IN, false);
+		detach_filter(kernel, ifindex, HOOK_OUT, iface.flags & IFACE_CLSACT);
+	}
+	links_free(&links);
+	return err;
 }
 
 int kernel_detach(struct kernel *kernel, struct diag *diag)
@@ -232,11 +251,10 @@ int kernel_detach(struct kernel *kernel, struct diag *diag)
 	for (size_t i = 0; i < pins.n && !err; i++)
 		err = detach_pin(kernel, &pins.pin[i]);
 	pinned_links_free(&pins);
+	if (!err)
+		err = drop_filters(kernel);
 	if (err)
 		return diag_fail(diag, err, NULL, "cannot detach: %s", strerror(-err));
-	if (kernel->loaded)
-		map_each(kernel->maps.fd[MAP_weir_iface], sizeof(__u32), sizeof(struct weir_iface),
-			 drop_filters, kernel);
 	load_remove(kernel);
 	lock_remove(kernel->dir, "reader");
 	lock_remove(kernel->dir, "lock");

@@ -93,10 +93,14 @@ static int make_parents(const char *dir)
 
 static int make_dir(struct kernel *kernel, struct diag *diag)
 {
-	int err = make_parents(kernel->dir);
+	int err = -ENOENT;
 
-	if (err == 0 && mkdir(kernel->dir, 0700) < 0)
-		err = -errno;
+	/* A weir beside this one that goes takes the empty directory above along. */
+	for (int attempt = 0; attempt < 3 && err == -ENOENT; attempt++) {
+		err = make_parents(kernel->dir);
+		if (err == 0 && mkdir(kernel->dir, 0700) < 0)
+			err = -errno;
+	}
 	if (err == 0)
 		kernel->made_dir = true;
 	if (err && err != -EEXIST)
@@ -184,6 +188,19 @@ int pin_rename(const struct kernel *kernel, const char *folder, const char *from
 	return rename(old, new) < 0 ? -errno : 0;
 }
 
+/* The directory of all weirs goes with the last of them. */
+static void remove_parent(const char *dir)
+{
+	char path[PATH_MAX];
+	char *slash;
+
+	strcpy(path, dir);
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	if (strncmp(path, BPFFS "/", strlen(BPFFS) + 1) == 0)
+		rmdir(path);
+}
+
 void pin_remove_dirs(const struct kernel *kernel)
 {
 	char path[PATH_MAX];
@@ -191,7 +208,8 @@ void pin_remove_dirs(const struct kernel *kernel)
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
 		if (pin_path(kernel, folders[i], "", path) == 0)
 			rmdir(path);
-	rmdir(kernel->dir);
+	if (rmdir(kernel->dir) == 0)
+		remove_parent(kernel->dir);
 }
 
 int pin_each(const struct kernel *kernel, const char *folder,
