@@ -270,15 +270,14 @@ static int cmd_unblock(struct cmd_context *ctx, int argc, char **argv)
 		return cmd_fail(ctx, err, &diag, NULL);
 	cmd_warnings(&diag);
 	if (!ctx->json) {
-		printf("%s unblocked", text_count(done, text));
-		if (done < list.n && !opt_all)
-			printf(", %s not blocked", text_count(list.n - done, text));
-		putchar('\n');
+		if (done)
+			printf("%s ended\n", text_number(done, "block", "blocks", text));
+		else
+			printf("nothing of that was blocked\n");
 		return EXIT_DONE;
 	}
 	object = json_object();
 	json_put_int(object, "unblocked", done);
-	json_put_int(object, "not_blocked", done < list.n ? list.n - done : 0);
 	return cmd_json(object, EXIT_DONE);
 }
 

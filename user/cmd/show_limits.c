@@ -221,7 +221,7 @@ static void print_limit(const struct view *view, const struct weir_rule *name,
 		_cleanup_free_ char *port = text_services(&rule->port);
 		_cleanup_free_ char *line = NULL, *shown = NULL;
 
-		if (asprintf(&line, "  %s %s burst %s per %s, from %s to %s, %s%s",
+		if (asprintf(&line, "  %s %s burst %s per %s, from %s to %s, port %s%s",
 			     count_names[rule->count], text_rate(rule, rate), text_burst(rule, a),
 			     per_names[rule->per], from,
 			     rule->has_from && !rule->has_to ? "any" : to, port,

@@ -312,9 +312,12 @@ static void print_blocks(const struct kernel_status *status)
 {
 	char a[TEXT_LEN];
 
-	if (status->control.blocks || status->control.autoblocks)
-		printf("  %-11s %s run-time%s\n", "blocks", text_count(status->control.blocks, a),
-		       status->control.autoblocks ? ", and automatic ones" : "");
+	if (status->control.blocks)
+		printf("  %-11s %s run-time\n", "blocks", text_count(status->control.blocks, a));
+	if (status->control.autoblocks)
+		printf("  %-11s %s by limits since the last sweep\n",
+		       status->control.blocks ? "" : "blocks",
+		       text_count(status->control.autoblocks, a));
 	if (status->control.block_full)
 		printf("  %-11s %sno place for %s automatic blocks%s\n", "", term_begin(BAD),
 		       text_count(status->control.block_full, a), term_end(BAD));

@@ -38,7 +38,6 @@ static int end_trial(const struct cmd_context *ctx, const struct command *comman
 	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_diag_ struct diag diag = {}, aside = {};
 	__u32 generation = 0;
-	char holds[256];
 	int err, status;
 
 	if (argc > 1)
@@ -47,11 +46,8 @@ static int end_trial(const struct cmd_context *ctx, const struct command *comman
 	if (status)
 		return status;
 	err = in_kernel(kernel, &generation, &diag);
-	if (err) {
-		kernel_close(TAKE_PTR(kernel));
-		holds_text(ctx->pin_dir, "nothing changed", holds, sizeof(holds));
-		return cmd_fail(ctx, err, &diag, holds);
-	}
+	if (err)
+		return cmd_fail(ctx, err, &diag, "nothing changed");
 	warn_copy(on_disk(ctx->pin_dir, &aside), &aside);
 	cmd_warnings(&diag);
 	return done(ctx, generation, what);
