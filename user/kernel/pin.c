@@ -56,7 +56,7 @@ static int check_stat(const char *dir, const struct stat *st, struct diag *diag)
 	return 1;
 }
 
-int pin_check_dir(const char *dir, struct diag *diag)
+static int check_one(const char *dir, struct diag *diag)
 {
 	struct stat st;
 
@@ -73,6 +73,26 @@ int pin_check_dir(const char *dir, struct diag *diag)
 		    "cannot look into %s: it belongs to root (needs root, or CAP_DAC_READ_SEARCH)",
 		    dir);
 	return check_stat(dir, &st, diag);
+}
+
+/* From the top down: who owns a directory above can put another one in place of ours. */
+int pin_check_dir(const char *dir, struct diag *diag)
+{
+	size_t base = strncmp(dir, BPFFS "/", strlen(BPFFS) + 1) == 0 ? strlen(BPFFS) + 1 : 0;
+	char path[PATH_MAX];
+
+	for (size_t i = base; base && dir[i]; i++) {
+		int found;
+
+		if (dir[i] != '/')
+			continue;
+		memcpy(path, dir, i);
+		path[i] = '\0';
+		found = check_one(path, diag);
+		if (found <= 0)
+			return found;
+	}
+	return check_one(dir, diag);
 }
 
 static int make_parents(const char *dir)
