@@ -10,6 +10,7 @@
 
 /* Commands are no library. */
 #include "cmd/confirmed.c"
+#include "cmd/fingerprint.c"
 #include "cmd/items.c"
 
 #define PINS "/sys/fs/bpf/weir/test"
@@ -324,6 +325,76 @@ static void what_a_starting_daemon_applies(void **state)
 	}
 }
 
+static struct fingerprint print_of(const char *text, const struct environment *env)
+{
+	struct policy *policy = NULL, *again = NULL;
+	struct fingerprint ret, canonical;
+	struct diag diag = {0};
+	char *copy = NULL;
+
+	assert_int_equal(policy_parse_text(text, strlen(text), "/t.yaml", &policy, &diag), 0);
+	ret = fingerprint_of(policy, env);
+	/* What the kernel gives back has the same one. */
+	assert_int_equal(policy_print(policy, &copy), 0);
+	assert_int_equal(policy_parse_text(copy, strlen(copy), "in force", &again, &diag), 0);
+	canonical = fingerprint_of(again, env);
+	assert_true(fingerprint_same(&ret, &canonical));
+	free(copy);
+	policy_free(policy);
+	policy_free(again);
+	return ret;
+}
+
+static void what_a_policy_depends_on_is_in_its_fingerprint(void **state)
+{
+	struct prefix address[2] = {
+	    {.length = 32, .address.byte = {[10] = 0xff, 0xff, 192, 0, 2, 1}},
+	    {.length = 32, .address.byte = {[10] = 0xff, 0xff, 192, 0, 2, 2}}};
+	struct env_interface interface[3] = {
+	    {.name = "eth0", .ifindex = 2, .address = address, .nr_addresses = 1},
+	    {.name = "eth1", .ifindex = 3, .address = address, .nr_addresses = 1},
+	    {.name = "ppp0", .ifindex = 4},
+	};
+	struct environment env = {.interface = interface, .nr_interfaces = 2};
+	struct fingerprint before, after, unknown = {0};
+	char text[400];
+
+	snprintf(text, sizeof(text),
+		 "interfaces: [eth0]\n"
+		 "block: [{file: %s}]\n"
+		 "allow: [{from: {interface: eth0}, port: tcp/80}, {port: tcp/81, on: [\"p*\"]}]\n",
+		 list_file("192.0.2.7\n"));
+	before = print_of(text, &env);
+	after = print_of(text, &env);
+	assert_true(fingerprint_same(&before, &after));
+	assert_false(fingerprint_same(&unknown, &unknown));
+
+	list_file("192.0.2.8\n");
+	after = print_of(text, &env);
+	assert_false(fingerprint_same(&before, &after));
+	list_file("192.0.2.7\n");
+	interface[1].nr_addresses = 2; /* of another interface */
+	after = print_of(text, &env);
+	assert_true(fingerprint_same(&before, &after));
+	interface[0].nr_addresses = 2;
+	after = print_of(text, &env);
+	assert_false(fingerprint_same(&before, &after));
+	interface[0].nr_addresses = 1;
+	env.nr_interfaces = 3; /* one that `on` matches */
+	after = print_of(text, &env);
+	assert_false(fingerprint_same(&before, &after));
+	env.nr_interfaces = 2;
+	env.forwarding6 = true;
+	after = print_of(text, &env);
+	assert_false(fingerprint_same(&before, &after));
+	env.forwarding6 = false;
+	after = print_of(text, &env);
+	assert_true(fingerprint_same(&before, &after));
+	strcpy(strstr(text, "tcp/80"), "tcp/8}]\n");
+	after = print_of(text, &env);
+	assert_false(fingerprint_same(&before, &after));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -340,6 +411,7 @@ int main(void)
 	    TEST(lists_are_part_of_the_copy),
 	    TEST(a_full_or_read_only_disk_is_an_error),
 	    TEST(what_a_starting_daemon_applies),
+	    TEST(what_a_policy_depends_on_is_in_its_fingerprint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
