@@ -256,7 +256,7 @@ WEIR_INLINE enum weir_reason parse_tcp(const struct view *view, struct packet *p
 }
 
 /* Clients and servers of DHCP talk before there are addresses: recognised here, judged in decide.h. */
-WEIR_INLINE void parse_dhcp(const struct view *view, struct packet *pkt, __u32 l4)
+WEIR_INLINE void parse_dhcp(const struct view *view, struct packet *pkt, __u32 l4, __u32 left)
 {
 	cursor at = AT(view, l4);
 
@@ -264,7 +264,8 @@ WEIR_INLINE void parse_dhcp(const struct view *view, struct packet *pkt, __u32 l
 		pkt->flags |= PKT_DHCP_ASK;
 	} else if (pkt->family == 4 && pkt->sport == BE16(67) && pkt->dport == BE16(68)) {
 		/* BOOTP: op at 0, hlen at 2, chaddr at 28 */
-		if (HAVE(view, at, 8 + 34) && LD8(at, 8) == 2 && LD8(at, 10) == 6) {
+		if (left >= 8 + 34 && HAVE(view, at, 8 + 34) && LD8(at, 8) == 2 &&
+		    LD8(at, 10) == 6) {
 			pkt->flags |= PKT_DHCP_OFFER;
 			pkt->mac[0] = LD8(at, 36);
 			pkt->mac[1] = LD8(at, 37);
@@ -302,7 +303,7 @@ WEIR_INLINE enum weir_reason parse_udp(const struct view *view, struct packet *p
 	pkt->port = BE16(pkt->dport);
 	pkt->headers += 8;
 	pkt->flags |= PKT_PORTS;
-	parse_dhcp(view, pkt, l4);
+	parse_dhcp(view, pkt, l4, left);
 	return pkt->dport ? WEIR_OK : WEIR_PORT_ZERO;
 }
 
@@ -612,7 +613,7 @@ WEIR_INLINE enum weir_reason parse_chain6(const struct view *view, struct packet
 		if (type == 44) {
 			__u16 fragment = BE16(LD16(at, 2));
 
-			length = 8; /* its second byte is reserved */
+			length = 8;			       /* its second byte is reserved */
 			if (pkt->extended & EXTENDED_FRAGMENT) /* a second one: CVE-2023-4809 */
 				return WEIR_BAD_FRAGMENT;
 			pkt->extended |= EXTENDED_FRAGMENT;
