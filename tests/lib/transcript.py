@@ -10,7 +10,7 @@
 
 transcript.py [--update] FILE...: runs every command, in the file's directory, and reports "ok NAME" or "not ok NAME" with
 the difference. --update writes what came back into the file. WEIR is the program, WEIR_ARGS what every call begins with.
-`shape` reads JSON and prints each path with its type; `paths` the same without types.
+`shape` reads JSON and prints each path with its type; `spans` makes lengths of time, and columns that hold them, alike.
 """
 import difflib
 import json
@@ -22,6 +22,7 @@ import sys
 PRELUDE = """
 weir() { "$WEIR" $WEIR_ARGS "$@"; }
 shape() { "$TRANSCRIPT" --shape; }
+spans() { sed -E 's/\\b[0-9.]+( ms|s|m|h)( [0-9]+[ms])?\\b/SPAN/g' | tr -s ' '; }
 """
 
 # What differs from machine to machine, and from run to run.
