@@ -30,7 +30,6 @@ FILTERS = [
     (re.compile(r"/tmp/\S*?/(?=[\w.-]+:)"), ""),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?"), "DATE"),
     (re.compile(r"weir-test-[0-9]+-"), "weir-test-"),
-    (re.compile(r" *\b[0-9]+(\.[0-9]+)?( ms|s|m|h)( [0-9]+[ms])?\b(?=\)| ago| *$|,|  )", re.M), " SPAN"),
     (re.compile(r"[0-9.]+ ([KMG]i)?B of kernel memory"), "N of kernel memory"),
     (re.compile(r'"(bytes|sha256)": ("?)[0-9a-f]+'), r'"\1": \2N'),
     (re.compile(r"[0-9a-f.:]+ \(self\)"), "ADDRESS (self)"),
