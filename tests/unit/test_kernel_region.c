@@ -309,6 +309,31 @@ static void charges_since_the_copy_are_added_to_what_the_new_region_took(void **
 	free(c);
 }
 
+static void passes_carry_each_charge_once(void **state)
+{
+	struct carried *c = calloc(1, sizeof(*c));
+	struct weir_limit limit = limit_of(1, SECOND, 500, 64);
+	struct region_merge merge = merge_of(c, &limit, &limit);
+	__u64 own = 0;
+
+	for (int pass = 0; pass < 10; pass++) {
+		put(c->old, &limit, V4(1), NOW + (3 * pass + 3) * SECOND);
+		c->old_over[7] = NOW + (pass + 1) * SECOND / 100;
+		if (pass == 4)
+			put(c->old, &limit, V4(2), NOW + 2 * SECOND);
+		if (pass) { /* the new region is in use already */
+			own += SECOND;
+			put(c->new, &limit, V4(1), tat_of(c->new, &limit, V4(1)) + SECOND);
+		}
+		assert_int_equal(region_advance(&merge, c->before, c->before_over), 0);
+		assert_int_equal(tat_of(c->new, &limit, V4(1)),
+				 NOW + (3 * pass + 3) * SECOND + own);
+		assert_int_equal(c->new_over[7], NOW + (pass + 1) * SECOND / 100);
+	}
+	assert_int_equal(tat_of(c->new, &limit, V4(2)), NOW + 2 * SECOND);
+	free(c);
+}
+
 static void sum_of_debts_is_no_more_than_anybody_can_owe(void **state)
 {
 	struct carried *c = calloc(1, sizeof(*c));
@@ -461,6 +486,7 @@ int main(void)
 	    cmocka_unit_test(debt_in_bytes_follows_mantissa_and_shift),
 	    cmocka_unit_test(all_that_is_owed_moves_to_a_region_of_another_size),
 	    cmocka_unit_test(charges_since_the_copy_are_added_to_what_the_new_region_took),
+	    cmocka_unit_test(passes_carry_each_charge_once),
 	    cmocka_unit_test(sum_of_debts_is_no_more_than_anybody_can_owe),
 	    cmocka_unit_test(what_finds_no_place_is_charged_to_overflow),
 	    cmocka_unit_test(wide_keys_are_carried_whole),

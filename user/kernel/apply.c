@@ -31,7 +31,7 @@ struct apply {
 	struct weir_tat **
 	    before; /* by limit: the region that its debts come from, as it was when they were copied */
 	__u64 **before_over;
-	__u64 since;
+	__u64 *since; /* by limit: when that was */
 	__u32 need_tat, need_over;
 	struct links links;
 	struct naming naming;
@@ -187,7 +187,8 @@ static int plan_regions(struct apply *a)
 	a->regions = calloc(n + 1, sizeof(*a->regions));
 	a->before = calloc(n + 1, sizeof(*a->before));
 	a->before_over = calloc(n + 1, sizeof(*a->before_over));
-	if (!err && (!a->regions || !a->before || !a->before_over))
+	a->since = calloc(n + 1, sizeof(*a->since));
+	if (!err && (!a->regions || !a->before || !a->before_over || !a->since))
 		err = -ENOMEM;
 	if (!err)
 		err = regions_plan(a->tables.weir_limit, n, a->limits, a->nr_limits, idle, nr_idle,
@@ -307,24 +308,41 @@ static struct region_merge merge_of(const struct apply *a, const struct mapped *
 				     .seed = a->kernel->control->seed};
 }
 
-/* Copy what sources owe under the running slot's limit, as of now; charges that follow are added after the flip. */
-static int carry_begin(struct apply *a, const struct mapped *m, size_t i)
+static int carry_one(struct apply *a, const struct mapped *m, size_t i)
 {
 	const struct weir_limit *from = &a->limits[a->regions[i].from];
 	struct region_merge merge = merge_of(a, m, i);
 
-	a->before[i] = calloc(from->mask + 1, sizeof(struct weir_tat));
-	a->before_over[i] = calloc(WEIR_OVERFLOWS, sizeof(__u64));
+	if (!a->before[i]) {
+		a->before[i] = calloc(from->mask + 1, sizeof(struct weir_tat));
+		a->before_over[i] = calloc(WEIR_OVERFLOWS, sizeof(__u64));
+		a->since[i] = merge.now;
+	}
 	if (!a->before[i] || !a->before_over[i])
 		return -ENOMEM;
-	region_snapshot(m->tat + from->buckets, a->before[i], from->mask + 1,
-			from->flags & WEIR_LIMIT_WIDE);
-	memcpy(a->before_over[i], m->over + from->overflow, WEIR_OVERFLOWS * sizeof(__u64));
-	merge.after = a->before[i];
-	merge.after_over = a->before_over[i];
-	merge.since = a->since;
-	region_merge(&merge);
+	merge.after = m->tat + from->buckets;
+	merge.after_over = m->over + from->overflow;
+	merge.since = a->since[i];
+	if (region_advance(&merge, a->before[i], a->before_over[i]))
+		return -ENOMEM;
+	a->since[i] = merge.since;
 	return 0;
+}
+
+/*
+ * What sources owe under a limit that changes goes over to its new region: all of it when the slot is filled, then what
+ * was charged since, just before and just after the flip, and when nobody charges the old region any more.
+ */
+static int regions_carry(struct apply *a)
+{
+	struct mapped m = {};
+	int err = map_limiter(a->kernel, &m);
+
+	for (size_t i = 0; i < a->tables.weir_cfg->nr_limits && !err; i++)
+		if (a->regions[i].how == REGION_CARRIED)
+			err = carry_one(a, &m, i);
+	unmap_limiter(&m);
+	return err;
 }
 
 static int regions_begin(struct apply *a)
@@ -332,7 +350,6 @@ static int regions_begin(struct apply *a)
 	struct mapped m = {};
 	int err = map_limiter(a->kernel, &m);
 
-	a->since = mono_ns(a->kernel) << WEIR_TAT_SHIFT;
 	for (size_t i = 0; i < a->tables.weir_cfg->nr_limits && !err; i++) {
 		const struct weir_limit *limit = &a->tables.weir_limit[i];
 
@@ -340,36 +357,11 @@ static int regions_begin(struct apply *a)
 			continue;
 		memset(m.tat + limit->buckets, 0, (limit->mask + 1) * sizeof(*m.tat));
 		memset(m.over + limit->overflow, 0, WEIR_OVERFLOWS * sizeof(*m.over));
-		if (a->regions[i].how == REGION_CARRIED)
-			err = carry_begin(a, &m, i);
 	}
 	unmap_limiter(&m);
+	if (!err)
+		err = regions_carry(a);
 	return err ? oops(a, err, "cannot prepare the limiter") : 0;
-}
-
-/* After flip and grace nobody charges the old regions: add what was charged since they were copied. */
-static int regions_end(struct apply *a)
-{
-	struct mapped m = {};
-	int err = map_limiter(a->kernel, &m);
-
-	for (size_t i = 0; i < a->tables.weir_cfg->nr_limits && !err; i++) {
-		const struct weir_limit *from;
-		struct region_merge merge;
-
-		if (a->regions[i].how != REGION_CARRIED)
-			continue;
-		from = &a->limits[a->regions[i].from];
-		merge = merge_of(a, &m, i);
-		merge.before = a->before[i];
-		merge.after = m.tat + from->buckets;
-		merge.before_over = a->before_over[i];
-		merge.after_over = m.over + from->overflow;
-		merge.since = a->since;
-		region_merge(&merge);
-	}
-	unmap_limiter(&m);
-	return err;
 }
 
 /* ---- fill, attach, flip ---- */
@@ -429,6 +421,9 @@ static int flip(struct apply *a)
 	step(a, "flip");
 	if (a->options->confirm_ms)
 		deadline = boot_ns(a->kernel) / 1000000 + a->options->confirm_ms;
+	err = regions_carry(a);
+	if (err)
+		return oops(a, err, "cannot carry the limiter's state over");
 	err = word_swap(a->kernel, a->word, word_make(a->idle, a->generation, deadline));
 	if (err)
 		return diag_fail(a->diag, err, NULL, "the policy in force changed meanwhile: %s",
@@ -457,10 +452,12 @@ static int only_new(struct apply *a, struct diag *diag)
 static void finish(struct apply *a)
 {
 	struct diag scratch = {};
-	int err = grace();
+	int err = regions_carry(a);
 
 	if (!err)
-		err = regions_end(a);
+		err = grace();
+	if (!err)
+		err = regions_carry(a);
 	if (!err && !a->options->confirm_ms)
 		err = only_new(a, &scratch);
 	if (err)
@@ -532,6 +529,7 @@ static void release(struct apply *a)
 	}
 	free(a->before);
 	free(a->before_over);
+	free(a->since);
 	free(a->regions);
 	free(a->limits);
 	free(a->tables.weir_cfg);

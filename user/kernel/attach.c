@@ -543,7 +543,8 @@ static int prog_index(const struct kernel *kernel, const struct programs *progra
 	return -1;
 }
 
-static int replace_filters(struct attaching *a, const struct programs *programs)
+static int replace_filters(struct attaching *a, const struct programs *programs,
+			   int (*between)(void *arg), void *arg)
 {
 	int err = 0;
 
@@ -556,6 +557,8 @@ static int replace_filters(struct attaching *a, const struct programs *programs)
 		a->hook = hook;
 		a->prog_fd = programs->fd[prog];
 		err = replace_filter(a, id);
+		if (!err && between)
+			err = between(arg);
 	}
 	return err;
 }
@@ -583,18 +586,21 @@ static int replace_pin(struct attaching *a, const struct programs *programs,
 
 int attach_replace(struct kernel *kernel, const struct programs *programs,
 		   const struct pinned_links *pins, const struct links *links,
-		   struct change *change, struct diag *diag)
+		   int (*between)(void *arg), void *arg, struct change *change, struct diag *diag)
 {
 	struct attaching a = {.kernel = kernel, .change = change, .diag = diag};
 	int err = 0;
 
-	for (size_t i = 0; i < pins->n && !err; i++)
+	for (size_t i = 0; i < pins->n && !err; i++) {
 		err = replace_pin(&a, programs, &pins->pin[i], links);
+		if (!err && between)
+			err = between(arg);
+	}
 	for (size_t i = 0; i < links->n && !err; i++) {
 		struct wanted wanted = {.link = &links->link[i]};
 
 		a.wanted = &wanted;
-		err = replace_filters(&a, programs);
+		err = replace_filters(&a, programs, between, arg);
 	}
 	return err;
 }

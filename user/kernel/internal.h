@@ -267,10 +267,10 @@ int attach_check(const struct pinned_links *pins, const struct wanted *wanted, s
 int attach_interface(struct kernel *kernel, const struct programs *programs,
 		     const struct pinned_links *pins, const struct wanted *wanted,
 		     struct change *change, struct diag *diag);
-/** attach_replace() - all hooks that are in place now go to @programs. */
+/** attach_replace() - all hooks that are in place now go to @programs; @between (or NULL) is called after each. */
 int attach_replace(struct kernel *kernel, const struct programs *programs,
 		   const struct pinned_links *pins, const struct links *links,
-		   struct change *change, struct diag *diag);
+		   int (*between)(void *arg), void *arg, struct change *change, struct diag *diag);
 __u32 prog_id_of(int fd);
 /** detach_hook() - remove a hook of ours; what is not there is no error. */
 int detach_pin(struct kernel *kernel, const struct pinned_link *pin);

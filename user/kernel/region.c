@@ -383,3 +383,32 @@ void region_snapshot(const struct weir_tat *from, struct weir_tat *to, __u32 n, 
 			snapshot_entry(entry_at((struct weir_tat *)&from[i], j, wide),
 				       entry_at(&to[i], j, wide));
 }
+
+int region_advance(struct region_merge *m, struct weir_tat *before, __u64 *before_over)
+{
+	size_t n = m->after ? m->from->mask + 1 : 0;
+	_cleanup_free_ struct weir_tat *tat = calloc(n + 1, sizeof(*tat));
+	struct region_merge pass = *m;
+	__u64 over[WEIR_OVERFLOWS];
+
+	if (!tat)
+		return -ENOMEM;
+	if (m->after) {
+		region_snapshot(m->after, tat, n, m->from->flags & WEIR_LIMIT_WIDE);
+		pass.before = before;
+		pass.after = tat;
+	}
+	if (m->after_over) {
+		for (int i = 0; i < WEIR_OVERFLOWS; i++)
+			over[i] = load(&m->after_over[i]);
+		pass.before_over = before_over;
+		pass.after_over = over;
+	}
+	region_merge(&pass);
+	if (m->after)
+		memcpy(before, tat, n * sizeof(*tat));
+	if (m->after_over)
+		memcpy(before_over, over, sizeof(over));
+	m->since = m->now;
+	return 0;
+}

@@ -88,6 +88,16 @@ struct region_merge {
  */
 size_t region_merge(const struct region_merge *merge);
 
+/**
+ * region_advance() - one pass while @after is still being charged: carries what was charged since the pass before, and
+ * moves on: @before and @before_over (of the size of @after and @after_over) then hold what @after held, and @since is
+ * the time of this pass, which the caller gives in @now.
+ * Each pass leaves less time in which a source owes too little; the last one is made when nobody charges any more.
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int region_advance(struct region_merge *merge, struct weir_tat *before, __u64 *before_over);
+
 /** region_snapshot() - copy @n buckets that programs may be charging; entries in the middle of a change are left out. */
 void region_snapshot(const struct weir_tat *from, struct weir_tat *to, __u32 n, bool wide);
 

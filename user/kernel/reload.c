@@ -127,17 +127,15 @@ struct reload {
 	struct kernel *kernel;
 	struct maps next;
 	struct programs programs;
-	struct weir_tat *old_tat, *tat, *tat_before; /* when weir_tat grows */
-	__u64 *old_over, *over, *over_before;	     /* when weir_over grows */
-	__u64 since;				     /* 1/16 ns */
+	struct weir_limit *limit; /* of the slot that judges */
+	size_t nr_limits;
+	struct weir_tat *tat, *old_tat, *tat_before; /* NULL unless weir_tat grows */
+	__u64 *over;				     /* the one that will be in use */
+	__u64 *old_over, *over_before;		     /* NULL unless weir_over grows */
+	__u64 since;				     /* of the last pass, 1/16 ns */
 	bool renewed[NR_MAPS];
 	struct diag *diag;
 };
-
-static bool grew(const struct reload *r, enum map_id id)
-{
-	return r->next.entries[id] != r->kernel->maps.entries[id];
-}
 
 static size_t bytes_of(const struct maps *maps, enum map_id id)
 {
@@ -164,87 +162,81 @@ static int share_maps(struct reload *r, const bool *grows)
 	return 0;
 }
 
-/* Limits of the slot that judges, whose regions have to move. */
-static int running_limits(struct reload *r, struct weir_limit **ret, size_t *ret_n)
+static struct region_merge merge_of(const struct reload *r, const struct weir_limit *limit)
 {
-	return slot_limits(r->kernel, word_slot(word_peek(r->kernel)), ret, ret_n);
+	struct region_merge merge = {.from = limit,
+				     .to = limit,
+				     .target_over = r->over + limit->overflow,
+				     .since = r->since,
+				     .now = mono_ns(r->kernel) << WEIR_TAT_SHIFT,
+				     .seed = r->kernel->control->seed};
+
+	if (r->old_tat) {
+		merge.after = r->old_tat + limit->buckets;
+		merge.target = r->tat + limit->buckets;
+	}
+	if (r->old_over)
+		merge.after_over = r->old_over + limit->overflow;
+	return merge;
 }
 
-static int map_both(const struct reload *r, enum map_id id, void **old, void **new, void **before)
+/*
+ * What sources owe goes over to the larger maps: all of it before the first hook changes over, and after each of them
+ * what the other hooks have charged meanwhile; the last time after grace, when nobody charges the old maps any more.
+ */
+static int carry_limiter(void *arg)
 {
-	*old = map_mmap(r->kernel->maps.fd[id], bytes_of(&r->kernel->maps, id));
-	*new = map_mmap(r->next.fd[id], bytes_of(&r->next, id));
-	*before = calloc(1, bytes_of(&r->kernel->maps, id));
-	return *old && *new &&*before ? 0 : -ENOMEM;
+	struct reload *r = arg;
+	__u64 since = r->since;
+	int err = 0;
+
+	if (!r->old_tat && !r->old_over)
+		return 0;
+	for (size_t i = 0; i < r->nr_limits && !err; i++) {
+		const struct weir_limit *limit = &r->limit[i];
+		struct region_merge merge = merge_of(r, limit);
+
+		err = region_advance(&merge, r->old_tat ? r->tat_before + limit->buckets : NULL,
+				     r->old_over ? r->over_before + limit->overflow : NULL);
+		if (i == 0)
+			since = merge.since;
+	}
+	r->since = since;
+	return err;
 }
 
-/* The old contents, copied under the programs that go on charging; what they charge meanwhile is added later. */
+static int map_limiter(struct reload *r)
+{
+	const struct maps *old = &r->kernel->maps;
+	int err = slot_limits(r->kernel, word_slot(word_peek(r->kernel)), &r->limit, &r->nr_limits);
+
+	if (err)
+		return err;
+	r->over = map_mmap(r->next.fd[MAP_weir_over], bytes_of(&r->next, MAP_weir_over));
+	if (!r->over)
+		return -errno;
+	if (r->renewed[MAP_weir_tat]) {
+		r->old_tat = map_mmap(old->fd[MAP_weir_tat], bytes_of(old, MAP_weir_tat));
+		r->tat = map_mmap(r->next.fd[MAP_weir_tat], bytes_of(&r->next, MAP_weir_tat));
+		r->tat_before = calloc(1, bytes_of(old, MAP_weir_tat));
+		if (!r->old_tat || !r->tat || !r->tat_before)
+			return -ENOMEM;
+	}
+	if (r->renewed[MAP_weir_over]) {
+		r->old_over = map_mmap(old->fd[MAP_weir_over], bytes_of(old, MAP_weir_over));
+		r->over_before = calloc(1, bytes_of(old, MAP_weir_over));
+		if (!r->old_over || !r->over_before)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int copy_limiter(struct reload *r)
 {
-	_cleanup_free_ struct weir_limit *limit = NULL;
-	size_t n, over = bytes_of(&r->kernel->maps, MAP_weir_over);
-	int err = running_limits(r, &limit, &n);
+	int err = map_limiter(r);
 
 	r->since = mono_ns(r->kernel) << WEIR_TAT_SHIFT;
-	if (!err && grew(r, MAP_weir_tat))
-		err = map_both(r, MAP_weir_tat, (void **)&r->old_tat, (void **)&r->tat,
-			       (void **)&r->tat_before);
-	if (!err && grew(r, MAP_weir_over))
-		err = map_both(r, MAP_weir_over, (void **)&r->old_over, (void **)&r->over,
-			       (void **)&r->over_before);
-	if (err)
-		return err;
-	for (size_t i = 0; r->tat && i < n; i++) {
-		size_t at = limit[i].buckets, size = limit[i].mask + 1;
-
-		region_snapshot(r->old_tat + at, r->tat_before + at, size,
-				limit[i].flags & WEIR_LIMIT_WIDE);
-		memcpy(r->tat + at, r->tat_before + at, size * sizeof(*r->tat));
-	}
-	if (r->over) {
-		memcpy(r->over_before, r->old_over, over);
-		memcpy(r->over, r->over_before, over);
-	}
-	return 0;
-}
-
-/* After grace: nobody charges the old maps any more. */
-static int merge_limiter(struct reload *r)
-{
-	_cleanup_free_ struct weir_limit *limit = NULL;
-	size_t n, size = bytes_of(&r->next, MAP_weir_over);
-	__u64 *over;
-	int err;
-
-	if (!r->tat && !r->over)
-		return 0;
-	err = running_limits(r, &limit, &n);
-	if (err)
-		return err;
-	over = map_mmap(r->next.fd[MAP_weir_over], size);
-	if (!over)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		struct region_merge merge = {.from = &limit[i],
-					     .to = &limit[i],
-					     .target_over = over + limit[i].overflow,
-					     .since = r->since,
-					     .now = mono_ns(r->kernel) << WEIR_TAT_SHIFT,
-					     .seed = r->kernel->control->seed};
-
-		if (r->tat) {
-			merge.before = r->tat_before + limit[i].buckets;
-			merge.after = r->old_tat + limit[i].buckets;
-			merge.target = r->tat + limit[i].buckets;
-		}
-		if (r->over) {
-			merge.before_over = r->over_before + limit[i].overflow;
-			merge.after_over = r->old_over + limit[i].overflow;
-		}
-		region_merge(&merge);
-	}
-	map_munmap(over, size);
-	return 0;
+	return err ? err : carry_limiter(r);
 }
 
 static int pin_journal(struct reload *r)
@@ -299,7 +291,8 @@ static int rename_journal(struct kernel *kernel)
 }
 
 static int change_over(struct kernel *kernel, const struct programs *programs,
-		       struct change *change, struct diag *diag)
+		       int (*between)(void *arg), void *arg, struct change *change,
+		       struct diag *diag)
 {
 	struct pinned_links pins = {};
 	struct links links = {};
@@ -310,7 +303,7 @@ static int change_over(struct kernel *kernel, const struct programs *programs,
 	if (err)
 		diag_fail(diag, err, NULL, "cannot read the interfaces: %s", strerror(-err));
 	else
-		err = attach_replace(kernel, programs, &pins, &links, change, diag);
+		err = attach_replace(kernel, programs, &pins, &links, between, arg, change, diag);
 	pinned_links_free(&pins);
 	links_free(&links);
 	return err;
@@ -325,7 +318,7 @@ static int switch_programs(struct reload *r)
 		diag_fail(r->diag, err, NULL, "cannot pin under %s: %s", r->kernel->dir,
 			  strerror(-err));
 	else
-		err = change_over(r->kernel, &r->programs, &change, r->diag);
+		err = change_over(r->kernel, &r->programs, carry_limiter, r, &change, r->diag);
 	if (!err) {
 		err = rename_journal(r->kernel);
 		if (err)
@@ -346,7 +339,7 @@ static int settle(struct reload *r, struct maps *old)
 	int err = grace();
 
 	if (!err)
-		err = merge_limiter(r);
+		err = carry_limiter(r);
 	if (!err)
 		err = counters_carry(old, &r->kernel->maps);
 	return err ? diag_fail(r->diag, err, NULL, "cannot carry counters and limits over: %s",
@@ -360,6 +353,7 @@ static void release(struct reload *r, const struct maps *old)
 	map_munmap(r->old_over, bytes_of(old, MAP_weir_over));
 	map_munmap(r->tat, bytes_of(&r->next, MAP_weir_tat));
 	map_munmap(r->over, bytes_of(&r->next, MAP_weir_over));
+	free(r->limit);
 	free(r->tat_before);
 	free(r->over_before);
 }
@@ -451,7 +445,7 @@ static int recover_counters(struct kernel *kernel)
 static int roll_forward(struct kernel *kernel, const struct programs *programs, struct diag *diag)
 {
 	struct change change = {};
-	int err = change_over(kernel, programs, &change, diag);
+	int err = change_over(kernel, programs, NULL, NULL, &change, diag);
 
 	change_keep(&change);
 	if (!err)
