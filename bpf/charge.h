@@ -80,6 +80,15 @@ static __always_inline void charge_cost(const struct visit *v, const struct weir
 	charge->tolerance = overflow ? limit->over_tolerance : limit->tolerance;
 }
 
+/* Whom a block of this limit would hit is exempt, by the policy in force. */
+static __always_inline int never_blocked(const struct visit *v, const struct weir_limit *limit)
+{
+	__u32 index = limit->per == WEIR_PER_DESTINATION ? v->dst : v->src;
+	const struct weir_class *class = WEIR_TABLE(weir_class, v->slot, index);
+
+	return class && class->flags & WEIR_CLASS_NEVER_BLOCK;
+}
+
 /* Is this key blocked by this limit? An entry past its time is removed on the way. */
 static __always_inline int autoblock_holds(struct weir_control *c,
 					   const struct weir_autoblk_key *key)
@@ -103,9 +112,8 @@ static __always_inline void autoblock_add(struct visit *v, struct weir_control *
 {
 	struct weir_autoblk block = {.expires_ns =
 					 now_boot_ns() + (__u64)limit->block_s * 1000000000};
-	const struct weir_class *class = WEIR_TABLE(weir_class, v->slot, v->src);
 
-	if (class && class->flags & WEIR_CLASS_NEVER_BLOCK)
+	if (never_blocked(v, limit))
 		return;
 	__sync_fetch_and_add(&c->autoblocks,
 			     1); /* first: a block must not exist while the count says none does */
@@ -171,7 +179,8 @@ __noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
 	counter = limit->counter;
 	if (mode != CHARGE_UNDO) {
 		charge.now = limit_now(charge.clock);
-		if (limit->flags & WEIR_LIMIT_BLOCK && autoblock_holds(c, &block))
+		if (limit->flags & WEIR_LIMIT_BLOCK && autoblock_holds(c, &block) &&
+		    !never_blocked(v, limit))
 			why = WEIR_AUTO_BLOCKED;
 	}
 	if (why == WEIR_OK) {
