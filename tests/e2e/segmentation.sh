@@ -27,7 +27,7 @@ segments:
   web: [10.42.1.7, "2001:db8:42:1::7"]
   db: [10.42.3.79, "2001:db8:42:3::79"]
 allow:
-  - {from: client, to: self, port: [tcp/80, udp/53, icmp/echo-request, icmpv6/echo-request, udp/99]}
+  - {from: client, to: self, port: [tcp/80, udp/53, icmp/echo-request, icmpv6/echo-request, udp/99, proto/99]}
   - {from: client, to: web, port: [tcp/80, udp/53, udp/99, icmp/echo-request, icmpv6/echo-request]}
   - {from: web, to: db, port: [tcp/6379, udp/99]}
   - {from: web, to: self, port: [udp/53, tcp/80, udp/99]}
@@ -71,6 +71,46 @@ client() { both 203.0.113.10 2001:db8:113::10 "$@"; }
 		$(far udp 54 silent)
 	reach "transit, the other way" far $(client tcp 80 silent) $(client tcp 81 silent) $(client udp 53 silent)
 }
+
+# Protocols without ports.
+for proto in 98 99; do
+	spawn node proto$proto.4 "$WIRE" sniff --raw $proto
+	spawn node proto$proto.6 "$WIRE" sniff --raw $proto -6
+done
+ready proto99.4 proto99.6 proto98.4 proto98.6
+# other ROLE PROTO V4 V6
+other() {
+	local mac
+	mac=$(mac_of node)
+	at "$1" "$WIRE" send --dev eth0 --dmac "$mac" --proto "$2" --from "$3" --to 203.0.113.1 --len 40 --count 10 >/dev/null
+	at "$1" "$WIRE" send --dev eth0 --dmac "$mac" --proto "$2" --from "$4" --to 2001:db8:113::1 --len 40 --count 10 >/dev/null
+}
+other client 99 203.0.113.10 2001:db8:113::10
+other client 98 203.0.113.10 2001:db8:113::10
+other stranger 99 203.0.113.66 2001:db8:113::66
+sleep 0.2
+stop proto99.4 proto99.6 proto98.4 proto98.6
+same "a protocol without ports, from whom a rule names" \
+	"$(grep '^99' "$TMP/proto99.4") $(grep '^99' "$TMP/proto99.6")" "99 0 10 99 0 10"
+same "another protocol" "$(cat "$TMP/proto98.4" "$TMP/proto98.6" | grep -c '^98' || true)" 0
+
+# Datagrams in three fragments; the listener is told of whole ones only.
+fragments() { grep -cE "^udp 99 ($2)$" "$TMP/$1.log" || true; }
+for target in 203.0.113.1 2001:db8:113::1 10.42.1.7 2001:db8:42:1::7 192.0.2.10 2001:db8:2::10; do
+	at client "$WIRE" say --len 4000 --count 5 "udp:$target:99"
+	at stranger "$WIRE" say --len 4000 --count 5 "udp:$target:99"
+done
+at web "$WIRE" say --len 4000 --count 5 udp:10.42.3.79:99
+at web "$WIRE" say --len 4000 --count 5 udp:2001:db8:42:3::79:99
+at node "$WIRE" say --len 4000 --count 5 udp:203.0.113.10:99
+at node "$WIRE" say --len 4000 --count 5 udp:2001:db8:113::10:99
+sleep 0.2
+same "fragments to self, to a workload, in transit: all datagrams whole" \
+	"$(for to in node web far; do fragments $to '203\.0\.113\.10|2001:db8:113::10'; done | tr '\n' ' ')" "10 10 10 "
+same "fragments from a workload to another, and from self" \
+	"$(fragments db '10\.42\.1\.7|2001:db8:42:1::7') $(fragments client '203\.0\.113\.1|2001:db8:113::1')" "10 10"
+same "fragments of a source that no rule names" \
+	"$(for to in node web far; do fragments $to '203\.0\.113\.66|2001:db8:113::66'; done | tr '\n' ' ')" "0 0 0 "
 
 # What was refused above must not have reached any socket, whatever the sender saw.
 # reached ROLE LINES [BUT]: how many lines of its listener's log match, less those that match BUT.

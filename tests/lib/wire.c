@@ -17,8 +17,8 @@
  *       reached the socket.
  *   wire reach   [--wait MS] [--bind A] tcp:A:PORT | udp:A:PORT | dns:A | ping:A ...
  *       All at once; for each, in order, "SPEC open|refused|silent|error". open: an answer came back.
- *   wire say     [--count N] [--bind-port P] udp:A:PORT
- *       N datagrams from a socket, which then waits for nothing.
+ *   wire say     [--count N] [--bind-port P] [--len BYTES] udp:A:PORT
+ *       N datagrams from a socket, which then waits for nothing; longer ones go out in fragments.
  *   wire chat    [--every MS] [--bind-port P] tcp:A:PORT | udp:A:PORT
  *       Opens once, sends a byte each MS, prints "ready" and then "NS" for every byte that comes back; "closed" at the end.
  *   wire knock   [--count N] [--burst N] [--every MS] [--wait MS] [--bind A] tcp:A:PORT
@@ -1156,14 +1156,17 @@ static int cmd_chat(int argc, char **argv)
 static int cmd_say(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"count", 1, 0, 'n'}, {"bind-port", 1, 0, 'p'}, {0}};
-	unsigned long count = 1, bind_port = 0;
+	    {"count", 1, 0, 'n'}, {"bind-port", 1, 0, 'p'}, {"len", 1, 0, 'l'}, {0}};
+	unsigned long count = 1, bind_port = 0, len = 4;
+	static char text[65000];
 	struct probe probe;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'n')
 			count = number(optarg, 1000000);
+		else if (option == 'l')
+			len = number(optarg, sizeof(text));
 		else if (option == 'p')
 			bind_port = number(optarg, 65535);
 		else
@@ -1182,7 +1185,7 @@ static int cmd_say(int argc, char **argv)
 	}
 	/* Not connected: a datagram that leaves by itself, without a socket that waits for a peer. */
 	for (unsigned long i = 0; i < count; i++)
-		if (sendto(probe.fd, "say!", 4, 0, (struct sockaddr *)&probe.to.storage,
+		if (sendto(probe.fd, text, len, 0, (struct sockaddr *)&probe.to.storage,
 			   probe.to.len) < 0)
 			die("sendto: %s", strerror(errno));
 	close(probe.fd);
