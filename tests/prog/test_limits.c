@@ -184,8 +184,8 @@ static void bytes_keep_their_rate(void **state)
 		   1000, 500, 100000000);
 	bytes_keep(BASE LIMIT("to: self, count: bytes, rate: 100Gbit/s, burst: 1MB"), &large, 1500,
 		   12500000000ULL, 1000000, 60);
-	bytes_keep(BASE LIMIT("to: self, count: bytes, rate: 1MiB/s"), &small, 100, 1048576, 0,
-		   120000);
+	bytes_keep(BASE LIMIT("to: self, count: bytes, rate: 1MiB/s, burst: 1KiB"), &small, 100,
+		   1048576, 1024, 120000);
 }
 
 static void burst_0_admits_one_at_a_time(void **state)
