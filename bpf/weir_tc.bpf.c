@@ -31,13 +31,14 @@ static __always_inline void view_begin(const struct __sk_buff *skb, struct view 
 	view->end = (void *)(long)skb->data_end;
 }
 
-/* @l2: bytes of link-layer header, 14 or 0, a constant of the program */
-static __always_inline enum weir_reason read_linear(struct __sk_buff *skb, struct visit *v,
-						    __u32 l2)
+/* What is readable now. Out of line, so that reading twice is verified once. @l2: bytes of link-layer header, 14 or 0 */
+__noinline int read_linear(struct __sk_buff *skb, struct visit *v, int l2)
 {
 	struct view view = {};
 	enum weir_reason why;
 
+	if (!v)
+		return WEIR_NO_POLICY;
 	view_begin(skb, &view);
 	view.len = skb->len;
 	view.gso = skb->gso_size != 0;
@@ -68,7 +69,7 @@ static __always_inline enum weir_reason read_packet(struct __sk_buff *skb, struc
 		return WEIR_VLAN;
 	}
 	for (int i = 0; i < 2; i++) {
-		why = FORGET(v->why, read_linear(skb, v, l2));
+		why = read_linear(skb, v, l2);
 		if (why != WEIR_TRUNCATED &&
 		    (v->pkt.flags & (PKT_ICMP_ERROR | PKT_INNER)) != PKT_ICMP_ERROR)
 			break;

@@ -30,41 +30,43 @@ static __always_inline void view_begin(const struct xdp_md *ctx, struct view *vi
 	view->end = (void *)(long)ctx->data_end;
 }
 
-static __always_inline enum weir_reason read_frame(const struct xdp_md *ctx, struct view *view,
-						   struct visit *v)
+/* The frame as far as its first buffer shows it. Out of line, so that reading twice is verified once. */
+__noinline int read_frame(struct xdp_md *ctx, struct visit *v, __u32 len)
 {
+	struct view view = {.len = len};
 	enum weir_reason why;
 
-	view_begin(ctx, view);
-	why = FORGET(v->why, parse_link(view, &v->pkt, &v->pkt.ethertype));
+	if (!v)
+		return WEIR_NO_POLICY;
+	view_begin(ctx, &view);
+	why = FORGET(v->why, parse_link(&view, &v->pkt, &v->pkt.ethertype));
 	if (why != WEIR_OK || v->pkt.flags & PKT_CONTROL)
 		return why;
-	view_begin(ctx, view);
-	return parse_network(view, &v->pkt, v->pkt.ethertype);
+	view_begin(ctx, &view);
+	return parse_network(&view, &v->pkt, v->pkt.ethertype);
 }
 
 SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
 	struct weir_control *c = control();
-	struct view view = {};
 	enum weir_reason why;
 	struct visit *v;
+	__u32 linear;
 
 	v = visit_begin(WEIR_HOOK_XDP, ctx->ingress_ifindex);
 	if (!v || !c)
 		return XDP_PASS;
 	v->arrived = ctx->ingress_ifindex;
-	view.len = ctx->data_end - ctx->data;
-	why = FORGET(v->why, read_frame(ctx, &view, v));
+	linear = ctx->data_end - ctx->data;
+	why = read_frame(ctx, v, linear);
 	if (why == WEIR_TRUNCATED || why == WEIR_BAD_LENGTH) {
 		/* Seldom: more than one buffer. Headers beyond the first are left to TC, which can reach them. */
-		__u32 linear = ctx->data_end - ctx->data;
+		__u32 len = bpf_xdp_get_buff_len(ctx);
 
-		view.len = bpf_xdp_get_buff_len(ctx);
-		if (view.len > linear) {
+		if (len > linear) {
 			__builtin_memset(&v->pkt, 0, sizeof(v->pkt));
-			why = FORGET(v->why, read_frame(ctx, &view, v));
+			why = read_frame(ctx, v, len);
 			if (why == WEIR_TRUNCATED)
 				return XDP_PASS;
 		}
