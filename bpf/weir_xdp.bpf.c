@@ -24,6 +24,15 @@ static __always_inline int leave_mark(struct xdp_md *ctx, __u32 mark)
 	return 1;
 }
 
+/* For `status`: this interface's driver leaves the judging to TC. */
+static __always_inline void note_unmarked(__u32 ifindex)
+{
+	struct weir_iface *iface = iface_find(ifindex);
+
+	if (iface && !(iface->flags & WEIR_IF_NO_METADATA))
+		iface->flags |= WEIR_IF_NO_METADATA;
+}
+
 static __always_inline void view_begin(const struct xdp_md *ctx, struct view *view)
 {
 	view->data = (void *)(long)ctx->data;
@@ -71,8 +80,10 @@ int weir_xdp(struct xdp_md *ctx)
 				return XDP_PASS;
 		}
 	}
-	if (!leave_mark(ctx, (__u32)c->seed))
+	if (!leave_mark(ctx, (__u32)c->seed)) {
+		note_unmarked(ctx->ingress_ifindex);
 		return XDP_PASS;
+	}
 	v->bytes = v->pkt.ip_len;
 	if (why == WEIR_OK)
 		why = decide_nic_in(ctx, v);

@@ -206,7 +206,7 @@ static int iface_put(struct kernel *kernel, const struct link *link, __u32 flags
 	struct undo *undo;
 
 	now = was;
-	now.flags = flags | (was.flags & IFACE_CLSACT);
+	now.flags = flags | (was.flags & (IFACE_CLSACT | WEIR_IF_NO_METADATA));
 	if (made_qdisc(change, link->ifindex))
 		now.flags |= IFACE_CLSACT;
 	now.nsid = link->nsid;

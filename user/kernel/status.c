@@ -102,7 +102,7 @@ static bool hook_in_place(const struct listing *l, __u32 ifindex, enum hook hook
 	return pinned_link_find(l->pins, ifindex, hook) || filter_query(l->kernel, ifindex, hook);
 }
 
-static void list_hooks(const struct listing *l, const struct link *link,
+static void list_hooks(const struct listing *l, const struct link *link, __u32 flags,
 		       struct interface_status *ret)
 {
 	const struct pinned_link *xdp = pinned_link_find(l->pins, link->ifindex, HOOK_XDP);
@@ -112,7 +112,7 @@ static void list_hooks(const struct listing *l, const struct link *link,
 	    hook_in_place(l, link->ifindex, HOOK_IN) && hook_in_place(l, link->ifindex, HOOK_OUT);
 	ret->hook = hook_text(xdp, in || !ret->attached);
 	ret->xdp = !xdp ? "off" : link->xdp_mode == XDP_ATTACHED_SKB ? "generic" : "native";
-	ret->metadata = xdp != NULL;
+	ret->metadata = xdp && !(flags & WEIR_IF_NO_METADATA);
 }
 
 static int list_iface(void *arg, const void *key, const void *value)
@@ -132,7 +132,7 @@ static int list_iface(void *arg, const void *key, const void *value)
 	entry->ifindex = link->ifindex;
 	entry->workload = iface->flags & WEIR_IF_WORKLOAD;
 	entry->closed = iface->flags & WEIR_IF_CLOSED;
-	list_hooks(l, link, entry);
+	list_hooks(l, link, iface->flags, entry);
 	return 0;
 }
 
