@@ -4,16 +4,17 @@
 # Every proof comes with planted mistakes that it must find and with places that it must reach: a checker that finds
 # nothing because it looked at nothing fails here.
 #
-# usage: run.sh OUTPUT-DIRECTORY [PATTERN]     PATTERN: extended regular expression over the names of the proofs
+# usage: [O=build] run.sh [PATTERN]     PATTERN: extended regular expression over the names of the proofs
 #
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 when none failed. What cannot run because a
 # tool is missing counts as skipped.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "${1:?usage: run.sh OUTPUT-DIRECTORY [PATTERN]}"
-out=$(cd "$1" && pwd)
-pattern=${2:-.}
+root=$(cd "$here/../.." && pwd)
+mkdir -p "${O:-build}/proof"
+out=$(cd "${O:-build}/proof" && pwd)
+pattern=${1:-.}
 passed=0
 failed=0
 skipped=0
@@ -98,6 +99,132 @@ model word-planted-BLIND_ROLLBACK word.pml began -DBLIND_ROLLBACK
 for place in 1 2 3 4 5 6 7 8; do
 	model "word-reaches-$place" word.pml "($place!=$place)" "-DREACH=$place"
 done
+
+# ------------------------------------------------------------------------------------------------------------
+# CBMC: the C of parser and limiter, for all inputs.
+
+cbmc_found=
+cbmc_find() {
+	command -v cbmc >/dev/null && command -v cadical >/dev/null && command -v z3 >/dev/null && return
+	"$here/fetch-cbmc.sh" "$out/tools" >"$out/fetch.log" 2>&1 || return
+	PATH=$out/tools/bin:$PATH
+}
+if cbmc_find; then
+	cbmc_found=1
+fi
+
+# check LOG HEADERS SOURCE FUNCTION OPTIONS... - bpf/ headers come from HEADERS first. Loops end within their bounds.
+check() {
+	local log=$1 headers=$2 source=$3 function=$4
+	shift 4
+
+	limited cbmc -I"$headers" -I"$root/bpf" -I"$root/include" -I"$here" "$here/$source" --function "$function" \
+		--unwind 42 --unwinding-assertions "$@" >"$log" 2>&1
+}
+
+# solver FUNCTION - CaDiCaL by name: `--sat-solver cadical` falls back to another silently in some builds
+solver() {
+	case $1 in
+	prove_cost | prove_times) echo --z3 ;; # two multiplications of the same numbers
+	*) echo --external-sat-solver cadical ;;
+	esac
+}
+
+# available NAME - is NAME wanted, and is there a checker?
+available() {
+	[[ $1 =~ $pattern ]] || return 1
+	[ -n "$cbmc_found" ] || {
+		report "$1" skipped "no cbmc: neither installed nor to be fetched ($out/fetch.log)"
+		return 1
+	}
+}
+
+# prove NAME SOURCE FUNCTION - holds for all inputs
+prove() {
+	local name=$1 log=$out/$1.log start=$SECONDS status=0
+
+	available "$name" || return 0
+	# shellcheck disable=SC2046 # options
+	check "$log" "$root/bpf" "$2" "$3" --unsigned-overflow-check $(solver "$3") || status=$?
+	if [ "$status" = 0 ] && grep -q '^VERIFICATION SUCCESSFUL' "$log" && grep -q "^\[$3\.\|^\[prove_" "$log"; then
+		report "$name" ok "$(sed -n 's/^\*\* 0 of \([0-9]*\) failed.*/\1 checks/p' "$log"), $((SECONDS - start)) s"
+	else
+		report "$name" failed "$(grep -m 1 'FAILURE$' "$log" || echo "exit status $status") ($log)"
+	fi
+}
+
+# reach NAME SOURCE FUNCTION PLACES - the numbered places, all of them, can be reached
+reach() {
+	local name=$1 log=$out/$1.log start=$SECONDS found
+
+	available "$name" || return 0
+	# shellcheck disable=SC2046 # options
+	check "$log" "$root/bpf" "$2" "$3" -DREACH --no-standard-checks $(solver "$3") || true
+	found=$(sed -n 's/.*never reached: \([0-9]*\): FAILURE$/\1/p' "$log" | sort -n | paste -sd' ')
+	if [ "$found" = "$4" ]; then
+		report "$name" ok "places $found, $((SECONDS - start)) s"
+	else
+		report "$name" failed "expected places \"$4\", reached \"$found\" ($log)"
+	fi
+}
+
+# plant NAME SOURCE FUNCTION EXPECTED HEADER SED - with this mistake the claim that contains EXPECTED must fail
+plant() {
+	local name=$1 log=$out/$1.log dir=$out/$1 start=$SECONDS
+
+	available "$name" || return 0
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	sed "$6" "$root/bpf/$5" >"$dir/$5"
+	if cmp -s "$root/bpf/$5" "$dir/$5"; then
+		report "$name" failed "the mistake does not apply to bpf/$5 any more: $6"
+		return
+	fi
+	# shellcheck disable=SC2046 # options
+	check "$log" "$dir" "$2" "$3" --unsigned-overflow-check $(solver "$3") || true
+	if grep 'FAILURE$' "$log" | grep -qF "$4"; then
+		report "$name" ok "found, $((SECONDS - start)) s"
+	else
+		report "$name" failed "not found (\"$4\", $log)"
+	fi
+}
+
+for step in link ip4 ip6 chain6 other; do
+	prove "parse-$step" parse.c "prove_$step"
+done
+reach parse-link-reaches parse.c prove_link "1 2 3"
+reach parse-ip4-reaches parse.c prove_ip4 "1 2 3 4 5 6 7"
+reach parse-ip6-reaches parse.c prove_ip6 "1 2 3 4 5 6 7"
+reach parse-chain6-reaches parse.c prove_chain6 "1 2"
+reach parse-other-reaches parse.c prove_other "1"
+
+inside="reads only inside the frame"
+datagram="read_end <= l3 + pkt->ip_len"
+plant parse-planted-tag parse.c prove_link "$inside" parse.h 's/HAVE(view, at, 4)/HAVE(view, at, 2)/'
+plant parse-planted-tcp-header parse.c prove_ip4 "$inside" parse.h '/parse_tcp/,/^}/s/HAVE(view, at, 20)/HAVE(view, at, 12)/'
+plant parse-planted-data-offset parse.c prove_ip4 "pkt->headers <= pkt->ip_len" parse.h \
+	'/parse_tcp/,/^}/s/length > left/length > left + 4/'
+plant parse-planted-dhcp parse.c prove_ip4 "$datagram" parse.h 's/left >= 8 + 34 && //'
+plant parse-planted-later-ports parse.c prove_ip4 "!(pkt->flags & PKT_LATER)" parse.h \
+	'/parse_ip4/,/^}/s/if (pkt->flags & PKT_LATER)/if (0)/'
+plant parse-planted-chain-end parse.c prove_chain6 "read_end <= pkt.offset" parse.h \
+	'/parse_chain6/,/^}/s/o + length > end/o + 4 > end/'
+plant parse-planted-fragment-offset parse.c prove_chain6 "& PKT_LATER" parse.h \
+	'/parse_chain6/,/^}/s/if (fragment & 0xfff8)/if (fragment \& 0xff00)/'
+plant parse-planted-fragment-undone parse.c prove_chain6 "(pkt.flags & before.flags) == before.flags" parse.h \
+	'/parse_chain6/,/^}/s/pkt->flags |= PKT_FRAGMENT/pkt->flags ^= PKT_FRAGMENT/'
+
+for step in take window cost times; do
+	prove "limit-$step" limit.c "prove_$step"
+done
+reach limit-take-reaches limit.c prove_take "1 2 3"
+reach limit-window-reaches limit.c prove_window "1 2 3"
+reach limit-cost-reaches limit.c prove_cost "1 2"
+reach limit-times-reaches limit.c prove_times "1 2"
+plant limit-planted-idle limit.c prove_take "s.ret >= s.now + s.cost" limit.h 's/(tat > now ? tat : now) + cost/tat + cost/'
+plant limit-planted-forgets limit.c prove_window "s.ret" limit.h 's/(tat > now ? tat : now) + cost/now + cost/'
+plant limit-planted-rounds-down limit.c prove_cost "cost ==" limit.h 's/(cost + round) >>/cost >>/'
+plant limit-planted-no-cap limit.c prove_times "cost" limit.h 's|GCRA_MAX_COST / 65536|GCRA_MAX_COST / 16|'
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
