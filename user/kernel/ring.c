@@ -210,7 +210,7 @@ static int drain(struct ring *ring, int index, int *count)
 	if (err)
 		return 0; /* no such CPU */
 	header = memory;
-	span = (struct span){(char *)memory + page, size - page};
+	span = (struct span){(char *)memory + page, size}; /* libbpf's size leaves the header out */
 	head = __atomic_load_n(&header->data_head, __ATOMIC_ACQUIRE);
 	tail = header->data_tail;
 	while (tail != head && err >= 0) {
