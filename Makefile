@@ -78,10 +78,15 @@ $(O)/gen/%.skel.h: $(O)/bpf/%.bpf.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
+# The commands without main(), for their unit tests.
+$(O)/libcmd.a: $(filter-out $(O)/user/cmd/main.o,$(call obj,cmd))
+	$(call say,AR,$@)
+	$(Q)rm -f $@; ar rcs $@ $^
+
 # Tests in C: tests/unit/test_LAYER_*.c link the layers up to theirs (and run under ASan and UBSan, see `test`);
 # tests/prog/test_*.c run the kernel programs and link all of them. What several of a folder share is in its other *.c.
 layer_of = $(word 2,$(subst _, ,$(notdir $(1))))
-layers_upto = $(if $(filter base,$(1)),base,$(if $(filter policy,$(1)),policy base,$(if $(filter compile bpf,$(1)),compile policy base,$(if $(filter kernel,$(1)),kernel compile policy base,audit kernel compile policy base))))
+layers_upto = $(if $(filter base,$(1)),base,$(if $(filter policy,$(1)),policy base,$(if $(filter compile bpf,$(1)),compile policy base,$(if $(filter kernel,$(1)),kernel compile policy base,$(if $(filter cmd,$(1)),cmd )audit kernel compile policy base))))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
 PROG_SRC := $(wildcard tests/prog/test_*.c)
