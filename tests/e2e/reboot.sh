@@ -64,7 +64,7 @@ same "and says so" "$(said four 'last confirmed policy applies')" 1
 stop four
 echo 192.0.2.0/24 >"$TMP/list"
 start five
-same "also after the daemon is started again" "$(opens) $(said five 'was not confirmed')" "port-80 1"
+same "also after the daemon is started again" "$(opens) $(said five 'stays in force')" "port-80 1"
 rules 82
 until_true 10 sh -c "'$WEIR' --netns '$LAB-node' show rules --json | grep -q port-82" || true
 same "a change of the files ends that" "$(opens)" port-82
