@@ -232,6 +232,7 @@ show_limit() {
 		verdict "then one each 0.6 s: $later in the 7 s after" "$(cat "$TMP/gcra")" "as GCRA"
 	fi
 	verdict "the other client is untouched, all 14 of its connections opened" "$untouched" 14
+	run weir show limits | sed 's/^/  /'
 }
 
 # ---- audit and bpftool
@@ -251,8 +252,15 @@ show_audit() {
 	verdict "addresses in it are masked" "${line:-masked}" masked
 }
 
+# look MAP KEY…: bpftool's own view of one entry
+look() {
+	note "\$ bpftool map lookup pinned $(pins)/maps/$1 key ${*:2}"
+	"$BPFTOOL" map lookup pinned "$(pins)/maps/$1" key "${@:2}" | sed 's/^/  /'
+}
+
 show_bpftool() {
-	local pins=/sys/fs/bpf/weir/$LAB-node/maps reached
+	local pins bucket reached
+	pins=$(pins)/maps
 	run weir block "$ATTACKER" --for 10m
 	reached=$(at attacker "$WIRE" reach "tcp:${V4[ingress]}:443" | sed 's/.* //')
 	verdict "the blocked attacker does not reach nginx any more" "$reached" silent
@@ -264,15 +272,20 @@ show_bpftool() {
 	verdict "the block of $ATTACKER is in it" \
 		"$("$BPFTOOL" -j map dump pinned "$pins/weir_block" | "$PYTHON" "$LAB_DIR/bpfdump.py" block "$ATTACKER")" 128
 
-	note "\$ bpftool map dump pinned $pins/weir_tat        (the entry of $ATTACKER: allowance used up to tat / 16 ns of uptime)"
-	"$BPFTOOL" -j map dump pinned "$pins/weir_tat" | "$PYTHON" "$LAB_DIR/bpfdump.py" tat "$ATTACKER" >"$TMP/tat"
-	sed 's/^/  /' "$TMP/tat"
-	verdict "the attacker's state is in it" "$(wc -l <"$TMP/tat")" 1
+	# A source's state under the limit: its bucket holds four sources, each with the time when its allowance is whole again.
+	bucket=$("$BPFTOOL" -j map dump pinned "$pins/weir_tat" | "$PYTHON" "$LAB_DIR/bpfdump.py" bucket "$ATTACKER")
+	verdict "the attacker has one entry among those of the limit" "$(wc -l <<<"$bucket")" 1
+	# shellcheck disable=SC2086 # four bytes
+	look weir_tat $bucket
+	"$BPFTOOL" -j map dump pinned "$pins/weir_tat" | "$PYTHON" "$LAB_DIR/bpfdump.py" tat "$ATTACKER" |
+		sed 's/^key=0xff000000\(..\)\(..\)\(..\)\(..\) tat=\([0-9]*\)/\1 \2 \3 \4 \5/' | while read -r a b c d tat; do
+		printf "  the entry of %d.%d.%d.%d: its allowance was whole again %s s after boot\n" "0x$a" "0x$b" "0x$c" "0x$d" \
+			"$(awk -v t="$tat" 'BEGIN { printf "%.1f", t / 16e9 }')"
+	done
 
-	note "\$ bpftool map dump pinned $pins/weir_limcnt        (what the limit passed and dropped, summed over the CPUs)"
-	"$BPFTOOL" -j map dump pinned "$pins/weir_limcnt" | "$PYTHON" "$LAB_DIR/bpfdump.py" count >"$TMP/limcnt"
-	sed 's/^/  /' "$TMP/limcnt"
-	verdict "its drops are counted" "$(grep -Eq 'dropped_packets=[1-9]' "$TMP/limcnt" && echo counted || echo none)" counted
+	look weir_limcnt 0 0 0 0
+	verdict "what the limit dropped is counted" \
+		"$([ "$(counted weir_limcnt 0 dropped_packets)" -ge 39 ] && echo counted || echo none)" counted
 }
 
 # ---- afterwards
@@ -299,6 +312,7 @@ main() {
 	show_table "$BEFORE"
 	title "weir apply"
 	apply_policy
+	run weir status | sed 's/^/  /'
 	SAYS='as the policy says'
 	title "After: who reaches whom"
 	show_table "$AFTER"

@@ -3,6 +3,7 @@
 
 bpfdump.py block ADDRESS   of weir_block: prefix length of the block of this address
 bpfdump.py tat ADDRESS     of weir_tat: "key=… tat=…" of each entry of this source
+bpfdump.py bucket ADDRESS  of weir_tat: key of its bucket, as bpftool wants it on the command line
 bpfdump.py count           of a counter map: "index=… passed_packets=…" of each that counted, summed over the CPUs
 """
 
@@ -39,6 +40,12 @@ def show_tat(entries, address):
                 print(f"key={number(entry['key']):#018x} tat={number(entry['tat'])}")
 
 
+def show_bucket(entries, address):
+    for bucket in entries:
+        if any(number(e["key"]) == limiter_key(address) for e in bucket["formatted"]["value"]["entry"]):
+            print(*number(bucket["formatted"]["key"]).to_bytes(4, sys.byteorder))
+
+
 def show_count(entries):
     for entry in entries:
         total = {}
@@ -50,5 +57,5 @@ def show_count(entries):
             print(f"index={number(entry['formatted']['key'])} {fields}")
 
 
-what = {"block": show_block, "tat": show_tat, "count": show_count}[sys.argv[1]]
+what = {"block": show_block, "tat": show_tat, "bucket": show_bucket, "count": show_count}[sys.argv[1]]
 what(json.load(sys.stdin), *sys.argv[2:])
