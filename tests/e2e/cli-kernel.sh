@@ -22,7 +22,11 @@ for i in 1 2 3; do
 done
 nsenter --net=/run/netns/$LAB-node "$WIRE" reach --wait 1000 udp:203.0.113.9:5353
 END
-chmod +x "$TMP/traffic"
+cat >"$TMP/inside" <<END
+#!/bin/bash
+exec nsenter --net=/run/netns/$LAB-node "$WEIR" --pin-dir $(pins) "\$@"
+END
+chmod +x "$TMP/traffic" "$TMP/inside"
 
 export WEIR WEIR_ARGS="--netns $LAB-node" TERM=dumb TZ=UTC LC_ALL=C.UTF-8 PATH="$TMP:$PATH"
 export WEIR_STATE_DIR="$TMP/state" WEIR_RUN_DIR="$TMP/run"

@@ -10,6 +10,7 @@
 #include "cmd/confirmed.h"
 #include "cmd/load.h"
 #include "cmd/report.h"
+#include "cmd/session.h"
 #include "cmd/term.h"
 
 static __u64 opt_confirm_ns;
@@ -117,9 +118,10 @@ static void print_result(const struct loaded *loaded, const struct apply_result 
 }
 
 static int result_json(const struct loaded *loaded, const struct apply_result *result,
-		       __u32 previous, const struct diag *diag)
+		       __u32 previous, const struct diag *diag, const struct diag *late)
 {
 	json_t *object = json_object(), *interfaces = json_object(), *took = json_object();
+	json_t *warnings = json_warnings(diag), *more = json_warnings(late);
 
 	json_put_int(interfaces, "attached", result->attached);
 	json_put_int(interfaces, "closed", result->closed);
@@ -138,7 +140,9 @@ static int result_json(const struct loaded *loaded, const struct apply_result *r
 	json_put_bool(object, "reloaded", result->reloaded);
 	json_put(object, "took_ns", took);
 	json_put(object, "tests", tests_json(loaded));
-	json_put(object, "warnings", json_warnings(diag));
+	json_array_extend(warnings, more);
+	json_decref(more);
+	json_put(object, "warnings", warnings);
 	return cmd_json(object, EXIT_DONE);
 }
 
@@ -159,7 +163,8 @@ static int cmd_apply(struct cmd_context *ctx, int argc, char **argv)
 {
 	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_loaded_ struct loaded loaded = {};
-	_cleanup_diag_ struct diag diag = {};
+	/* Warnings come before the flip: after it this terminal may not be heard of again. */
+	_cleanup_diag_ struct diag diag = {}, late = {};
 	struct apply_result result = {};
 	char holds[256];
 	__u64 begin = now_ns(CLOCK_MONOTONIC);
@@ -179,17 +184,20 @@ static int cmd_apply(struct cmd_context *ctx, int argc, char **argv)
 	if (err)
 		return cmd_fail(ctx, err, &diag, "policy not applied");
 	previous = running_generation(kernel);
-	err = apply(ctx, kernel, &loaded, &result, &diag);
+	if (!ctx->netns)
+		session_warn(&loaded, opt_confirm_ns != 0, &diag);
+	cmd_warnings(&diag);
+	err = apply(ctx, kernel, &loaded, &result, &late);
 	if (err) {
 		kernel_close(TAKE_PTR(kernel));
 		holds_text(ctx->pin_dir, "policy not applied", holds, sizeof(holds));
-		return err == -EOPNOTSUPP ? cmd_reject(ctx, err, &diag, holds)
-					  : cmd_fail(ctx, err, &diag, holds);
+		return err == -EOPNOTSUPP ? cmd_reject(ctx, err, &late, holds)
+					  : cmd_fail(ctx, err, &late, holds);
 	}
+	cmd_warnings(&late);
 	result.total_ns = now_ns(CLOCK_MONOTONIC) - begin;
-	cmd_warnings(&diag);
 	if (ctx->json)
-		return result_json(&loaded, &result, previous, &diag);
+		return result_json(&loaded, &result, previous, &diag, &late);
 	print_result(&loaded, &result, previous);
 	return EXIT_DONE;
 }
