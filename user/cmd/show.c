@@ -58,10 +58,7 @@ void json_put_place(json_t *object, const struct view *view, const struct weir_r
 
 const struct weir_rule *view_limit(const struct view *view, size_t i)
 {
-	for (size_t r = 0; r < view->nr_rules; r++)
-		if (view->rule[r].kind == WEIR_RULE_LIMIT && !i--)
-			return &view->rule[r];
-	return NULL;
+	return i < view->nr_rules - view->first_limit ? &view->rule[view->first_limit + i] : NULL;
 }
 
 const struct limit_rule *view_limit_rule(const struct view *view, size_t i)
@@ -69,20 +66,37 @@ const struct limit_rule *view_limit_rule(const struct view *view, size_t i)
 	return view->policy && i < view->policy->nr_limits ? &view->policy->limit[i] : NULL;
 }
 
-/* Allow and deny rules keep their order each, in the kernel and in the canonical text. */
+/*
+ * Which rule of the policy each entry of weir_rule is: allow and deny rules keep their order each, in the kernel and in
+ * the canonical text.
+ */
+static int view_match(struct view *view)
+{
+	const struct policy *policy = view->policy;
+	size_t next[2] = {0, 0};
+
+	view->said = calloc(view->nr_rules + 1, sizeof(*view->said));
+	if (!view->said)
+		return -ENOMEM;
+	while (view->first_limit < view->nr_rules &&
+	       view->rule[view->first_limit].kind != WEIR_RULE_LIMIT)
+		view->first_limit++;
+	for (size_t i = 0; policy && i < view->first_limit; i++) {
+		bool deny = view->rule[i].kind == WEIR_RULE_DENY;
+		enum rule_action action = deny ? RULE_DENY : RULE_ALLOW;
+		size_t *at = &next[deny];
+
+		while (*at < policy->nr_rules && policy->rule[*at].action != action)
+			++*at;
+		if (*at < policy->nr_rules)
+			view->said[i] = &policy->rule[(*at)++];
+	}
+	return 0;
+}
+
 static const struct rule *policy_rule(const struct view *view, const struct weir_rule *rule)
 {
-	enum rule_action action = rule->kind == WEIR_RULE_DENY ? RULE_DENY : RULE_ALLOW;
-	size_t before = 0;
-
-	if (!view->policy || (rule->kind != WEIR_RULE_ALLOW && rule->kind != WEIR_RULE_DENY))
-		return NULL;
-	for (const struct weir_rule *r = view->rule; r < rule; r++)
-		before += r->kind == rule->kind;
-	for (size_t i = 0; i < view->policy->nr_rules; i++)
-		if (view->policy->rule[i].action == action && !before--)
-			return &view->policy->rule[i];
-	return NULL;
+	return view->said[rule - view->rule];
 }
 
 /* ---- rules ---- */
@@ -429,6 +443,7 @@ static void view_clear(struct view *view)
 	kernel_status_clear(&view->status);
 	free(view->rule);
 	free(view->file);
+	free(view->said);
 	if (view->policy)
 		policy_free(view->policy);
 	if (view->kernel)
@@ -453,7 +468,8 @@ static int view_read(struct view *view)
 		cmd_warn("what the rules say is not shown: %s",
 			 diag_text(&text_diag, text, sizeof(text)));
 	}
-	return EXIT_DONE;
+	err = view_match(view);
+	return err ? cmd_fail(view->ctx, err, NULL, NULL) : EXIT_DONE;
 }
 
 static int cmd_show(struct cmd_context *ctx, int argc, char **argv)

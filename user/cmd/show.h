@@ -8,6 +8,8 @@
 /**
  * struct view - what names and counts things, of the policy in force.
  * @rule:   weir_rule, allow and deny in file order, then limits in file order
+ * @first_limit: where the limits begin in @rule
+ * @said:   for each entry of @rule, the rule of @policy that it is, or NULL
  * @policy: from the canonical text; NULL when it cannot be read again (a list that it names is gone), said as a warning
  */
 struct view {
@@ -19,6 +21,8 @@ struct view {
 	char (*file)[256];
 	size_t nr_files;
 	struct policy *policy;
+	size_t first_limit;
+	const struct rule **said;
 };
 
 /**
