@@ -334,21 +334,24 @@ static void passes_carry_each_charge_once(void **state)
 	free(c);
 }
 
-static void sum_of_debts_is_no_more_than_anybody_can_owe(void **state)
+static void debts_of_both_regions_add_up(void **state)
 {
 	struct carried *c = calloc(1, sizeof(*c));
 	struct weir_limit limit = limit_of(1, SECOND, 50, 64);
 	struct region_merge merge = merge_of(c, &limit, &limit);
 
-	put(c->old, &limit, V4(1), NOW + 40 * SECOND);
-	put(c->new, &limit, V4(1), NOW + 30 * SECOND);
+	put(c->old, &limit, V4(1), NOW + 50 * SECOND);
+	put(c->new, &limit, V4(1), NOW + 45 * SECOND);
 	put(c->old, &limit, V4(2), NOW + 2 * SECOND);
-	put(c->new, &limit, V4(2), NOW + 60 * SECOND); /* whatever it was: it is not lowered */
+	put(c->new, &limit, V4(2), NOW + 200 * SECOND); /* whatever it was: it is not lowered */
+	put(c->old, &limit, V4(3), NOW + 51 * SECOND);
+	put(c->new, &limit, V4(3), NOW + 90 * SECOND); /* bounded */
 	c->old_over[3] = c->new_over[3] = NOW + 40 * SECOND / 100;
 	region_merge(&merge);
-	assert_int_equal(tat_of(c->new, &limit, V4(1)), NOW + 51 * SECOND + 1);
-	assert_int_equal(tat_of(c->new, &limit, V4(2)), NOW + 60 * SECOND);
-	assert_int_equal(c->new_over[3], NOW + 51 * SECOND / 100 + 1);
+	assert_int_equal(tat_of(c->new, &limit, V4(1)), NOW + 95 * SECOND);
+	assert_int_equal(tat_of(c->new, &limit, V4(2)), NOW + 200 * SECOND);
+	assert_int_equal(tat_of(c->new, &limit, V4(3)), NOW + 102 * SECOND + 2);
+	assert_int_equal(c->new_over[3], NOW + 80 * SECOND / 100);
 	free(c);
 }
 
@@ -487,7 +490,7 @@ int main(void)
 	    cmocka_unit_test(all_that_is_owed_moves_to_a_region_of_another_size),
 	    cmocka_unit_test(charges_since_the_copy_are_added_to_what_the_new_region_took),
 	    cmocka_unit_test(passes_carry_each_charge_once),
-	    cmocka_unit_test(sum_of_debts_is_no_more_than_anybody_can_owe),
+	    cmocka_unit_test(debts_of_both_regions_add_up),
 	    cmocka_unit_test(what_finds_no_place_is_charged_to_overflow),
 	    cmocka_unit_test(wide_keys_are_carried_whole),
 	    cmocka_unit_test(snapshot_leaves_flags_and_half_made_entries_out),

@@ -42,15 +42,34 @@ void programs_close(struct programs *programs)
 
 static __thread char said[512];
 
+/* Of the verifier's log the last line before its statistics says why it refuses. */
+static void add_verifier(char *log)
+{
+	char *reason = NULL, *save = NULL;
+
+	for (char *line = strtok_r(log, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (strncmp(line, "processed ", 10) == 0)
+			break;
+		if (line[0] && line[0] != ';' && !strstr(line, "PROG LOAD LOG"))
+			reason = line;
+	}
+	if (reason)
+		snprintf(said + strlen(said), sizeof(said) - strlen(said), ": %s", reason);
+}
+
 static int on_print(enum libbpf_print_level level, const char *format, va_list args)
 {
-	char line[512];
+	_cleanup_free_ char *text = NULL;
+	const char *from;
 
-	if (level != LIBBPF_WARN || said[0])
+	if (level != LIBBPF_WARN || vasprintf(&text, format, args) < 0)
 		return 0;
-	vsnprintf(line, sizeof(line), format, args);
-	line[strcspn(line, "\n")] = '\0';
-	snprintf(said, sizeof(said), "%s", strncmp(line, "libbpf: ", 8) == 0 ? line + 8 : line);
+	if (said[0] && strstr(text, "BEGIN PROG LOAD LOG"))
+		add_verifier(text);
+	if (said[0])
+		return 0;
+	from = strncmp(text, "libbpf: ", 8) == 0 ? text + 8 : text;
+	snprintf(said, sizeof(said), "%.*s", (int)strcspn(from, "\n"), from);
 	return 0;
 }
 
@@ -139,14 +158,9 @@ static int collect_programs(struct bpf_object *object, struct programs *programs
 
 static int load_failed(int err, const char *what, struct diag *diag)
 {
-	if (err == -EPERM || err == -EACCES)
-		return diag_fail(
-		    diag, err == -EPERM ? -EPERM : err, NULL,
-		    "the kernel does not accept %s: %s%s%s (needs CAP_BPF, CAP_NET_ADMIN and "
-		    "CAP_PERFMON)",
-		    what, strerror(-err), said[0] ? ": " : "", said);
-	return diag_fail(diag, err, NULL, "the kernel does not accept %s: %s%s%s", what,
-			 strerror(-err), said[0] ? ": " : "", said);
+	return diag_fail(diag, err, NULL, "the kernel does not accept %s: %s%s%s%s", what,
+			 strerror(-err), said[0] ? ": " : "", said,
+			 err == -EPERM ? " (needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)" : "");
 }
 
 static int load_object(struct bpf_object *object, const char *what, struct maps *maps,

@@ -202,6 +202,15 @@ static bool is_key(const struct entry *e, const __u64 key[2])
 	return load(e->key0) == key[0] && (!e->key1 || load(e->key1) == key[1]);
 }
 
+/*
+ * Both regions may have let a source use up its tolerance: the sum is what it has to work off, or a source that is
+ * always at its limit would gain by every change. Only a bound that keeps the time within its bits.
+ */
+static __u64 most_in_sum(const struct weir_limit *limit, bool overflow)
+{
+	return 2 * most(limit, overflow);
+}
+
 /* 1: charged; 0: the key is not there; -1: lost a race. */
 static int add_existing(struct weir_tat *bucket, const __u64 key[2], bool wide, __u64 debt,
 			__u64 now, __u64 cap)
@@ -324,10 +333,11 @@ static size_t merge_bucket(const struct region_merge *m, __u32 index, bool wide)
 			continue;
 		debt = debt_rescale((raw & WEIR_TAT_MASK) - base, m->from, m->to, false);
 		bucket = (__u32)weir_mix(key[0] ^ weir_mix(key[1], m->seed), m->seed) & m->to->mask;
-		if (!bucket_add(&m->target[bucket], key, wide, debt, m->now, most(m->to, false)))
+		if (!bucket_add(&m->target[bucket], key, wide, debt, m->now,
+				most_in_sum(m->to, false)))
 			overflow_add(&m->target_over[overflow_of(key, m->seed)],
 				     debt_rescale(debt, m->to, m->to, true), m->now,
-				     most(m->to, true));
+				     most_in_sum(m->to, true));
 		carried++;
 	}
 	return carried;
@@ -348,7 +358,7 @@ size_t region_merge(const struct region_merge *m)
 		if (tat <= base)
 			continue;
 		overflow_add(&m->target_over[i], debt_rescale(tat - base, m->from, m->to, true),
-			     m->now, most(m->to, true));
+			     m->now, most_in_sum(m->to, true));
 		carried++;
 	}
 	return carried;
