@@ -51,7 +51,8 @@ static void print_summary(const struct loaded *loaded)
 		printf("%s%s%s\n", term_begin(BOLD), policy->file[i], term_end(BOLD));
 	printf("  segments  %zu (%s in all lists)\n", policy->nr_segments,
 	       text_number(budget->addresses, "prefix", "prefixes", a));
-	printf("  rules     %zu allow, %zu deny%s\n", counts.allow, counts.deny,
+	printf("  rules     %s allow, %s deny%s\n", text_count(counts.allow, a),
+	       text_count(counts.deny, b),
 	       policy->monitor ? "; mode monitor: nothing is dropped" : "");
 	printf("  limits    %zu\n", policy->nr_limits);
 	printf("  tables    %s classes, %s pairs, %s cells", text_count(budget->classes, a),
