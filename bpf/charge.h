@@ -134,7 +134,7 @@ static __always_inline int charge_table(const struct weir_limit *limit, struct l
 	__u32 wide = limit->flags & WEIR_LIMIT_WIDE;
 
 	if (mode == CHARGE_UNDO)
-		return limit_undo(charge, index, wide) ? LIMIT_PASS : LIMIT_FULL;
+		return limit_undo(charge, index, wide);
 	return wide ? limit_wide(charge, index) : limit_narrow(charge, index);
 }
 
@@ -194,6 +194,9 @@ __noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
 			result = limit_overflow(&charge, charge_overflow_index(v, limit, c->seed));
 			if (result != LIMIT_PASS)
 				why = WEIR_LIMIT_OVERFLOW;
+		} else if (result == LIMIT_RETRY) {
+			/* Not the shared entry: a source whose own entry was just made would be granted more there. */
+			why = WEIR_LIMIT;
 		} else if (result == LIMIT_REFUSE) {
 			why = WEIR_LIMIT;
 			if (limit->flags & WEIR_LIMIT_BLOCK && !(limit->flags & WEIR_LIMIT_MONITOR))

@@ -63,7 +63,7 @@ enum limit_result {
 	LIMIT_PASS = 0,
 	LIMIT_REFUSE = 1,
 	LIMIT_FULL = 2,	 /* no place in the bucket: charge an overflow entry */
-	LIMIT_RETRY = 3, /* lost a race */
+	LIMIT_RETRY = 3, /* lost a race; of a whole charge: lost every round */
 };
 
 #define LIMIT_ROUNDS 16
@@ -200,7 +200,7 @@ __noinline int limit_narrow(struct limit_charge *charge, __u32 index)
 		if (result != LIMIT_RETRY)
 			return result;
 	}
-	return LIMIT_FULL;
+	return LIMIT_RETRY;
 }
 
 __noinline int limit_wide(struct limit_charge *charge, __u32 index)
@@ -215,7 +215,7 @@ __noinline int limit_wide(struct limit_charge *charge, __u32 index)
 		if (result != LIMIT_RETRY)
 			return result;
 	}
-	return LIMIT_FULL;
+	return LIMIT_RETRY;
 }
 
 /* A shared entry: every source that found no place and hashes here. */
@@ -236,34 +236,41 @@ __noinline int limit_overflow(struct limit_charge *charge, __u32 index)
 	return LIMIT_REFUSE;
 }
 
-/* Give back what was charged to a packet that a later limit refused. */
-__noinline int limit_undo(struct limit_charge *charge, __u32 index, __u32 wide)
+static __always_inline enum limit_result undo_round(struct weir_tat *bucket,
+						    const struct limit_charge *charge, int wide)
 {
-	struct weir_tat *bucket = bpf_map_lookup_elem(&weir_tat, &index);
-
-	if (!bucket || !charge)
-		return 0;
 #pragma clang loop unroll(full)
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < (wide ? 2 : 4); i++) {
 		struct limit_entry e;
 		__u64 raw;
 
-		if (wide && i > 1)
-			break;
-		if (wide)
-			limit_entry(bucket, i, 1, &e);
-		else
-			limit_entry(bucket, i, 0, &e);
+		limit_entry(bucket, i, wide, &e);
 		raw = *(volatile __u64 *)e.tat;
 		if (*(volatile __u64 *)e.key0 != charge->key0 || raw & WEIR_TAT_DEAD ||
 		    (raw & WEIR_TAT_MASK) < charge->cost)
 			continue;
 		if (wide && *(volatile __u64 *)e.key1 != charge->key1)
 			continue;
-		__sync_val_compare_and_swap(e.tat, raw, raw - charge->cost);
-		return 1;
+		/* The key is loaded after the tat and the CAS finds that tat: the entry is the key's, as in limit_try(). */
+		return __sync_val_compare_and_swap(e.tat, raw, raw - charge->cost) == raw
+			   ? LIMIT_PASS
+			   : LIMIT_RETRY;
 	}
-	return 0;
+	return LIMIT_FULL;
+}
+
+/* Give back what was charged to a packet that a later limit refused; an entry replaced meanwhile owes nothing. */
+__noinline int limit_undo(struct limit_charge *charge, __u32 index, __u32 wide)
+{
+	struct weir_tat *bucket = bpf_map_lookup_elem(&weir_tat, &index);
+
+	if (!bucket || !charge)
+		return LIMIT_FULL;
+	for (int i = 0; i < LIMIT_ROUNDS; i++)
+		if ((wide ? undo_round(bucket, charge, 1) : undo_round(bucket, charge, 0)) !=
+		    LIMIT_RETRY)
+			return LIMIT_PASS;
+	return LIMIT_RETRY;
 }
 
 #endif /* __bpf__ */
