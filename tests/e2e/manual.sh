@@ -68,6 +68,40 @@ same("bash completion knows the options",
      {(c["name"], "--" + o["name"]) for c in help_["commands"] for o in c["options"]} |
      {("", "--" + o["name"]) for o in help_["options"]}, "completion", "the program")
 
+reasons = set(re.findall(r'X\(\d+,\s*\w+,\s*"(\w+)"', open("include/weir/reason.h", encoding="utf-8").read()))
+
+
+def keys_in(body):
+    """What `.Va` marks in a section of the manual."""
+    return {key for line in re.findall(r"^\.(?:It )?Va (.*)$", body, flags=re.M)
+            for key in re.findall(r"[a-z][a-z0-9_]+", line)}
+
+
+# Each object by itself: the shapes in the golden transcripts are what the program printed.
+shapes, command = {}, None
+for path in glob.glob("tests/golden/cli/*.txt") + glob.glob("tests/golden/cli/kernel/*.txt"):
+    for line in open(path, encoding="utf-8"):
+        if line.startswith("$ "):
+            words = re.match(r"\$ weir (\w+)(?: (\w+))?.*--json.*\| shape\b", line.rstrip())
+            command = None if not words else \
+                "show " + words.group(2) if words.group(1) == "show" else words.group(1)
+        elif command and line.startswith("  ."):
+            shapes.setdefault(command, set()).update(re.findall(r"\w+", line.split()[0]))
+        elif command and line.startswith("  []"):
+            shapes.setdefault(command, set()).update(re.findall(r"\w+", line.split()[0]))
+objects = {}
+for title, body in sections(manual["JSON OUTPUT"], "Ss").items():
+    for name in title.split(", "):
+        objects[name] = keys_in(body)
+objects["apply"] |= objects["check"] - {"valid", "canonical", "error", "segments", "budget", "addresses", "classes", "pairs", "cells",
+                                        "bytes"}
+for name, printed in sorted(shapes.items()):
+    printed -= reasons if name == "status" else set()
+    # What the golden runs have no case of.
+    extra = {"check": {"error", "canonical"}, "apply": {"failures", "file", "line", "column", "message"},
+             "show limits": {"entry"}}.get(name, set())
+    same("JSON of %s is what weir(8) says" % name, objects[name] | extra, printed | extra, "weir(8)", "the golden shape")
+
 put = set()
 for path in glob.glob("user/cmd/*.c"):
     put |= set(re.findall(r'json_put\w*\(\s*[^,;]+,\s*"(\w+)"', open(path, encoding="utf-8").read()))
@@ -76,11 +110,8 @@ put |= set(re.findall(r"X\((\w+)\)", audit))
 homes = re.search(r"home_names\[\] = \{(.*?)\};", open("user/cmd/status.c", encoding="utf-8").read(), re.S).group(1)
 put |= set(re.findall(r'"(\w+)"', homes))
 # Objects with the same keys in several places: json_put_count(), json_put_position() and so on write literals as well.
-documented = {key for line in re.findall(r"^\.(?:It )?Va (.*)$", manual["JSON OUTPUT"], flags=re.M)
-              for key in re.findall(r"[a-z][a-z0-9_]+", line)}
-same("every JSON key is in weir(8)", documented, put, "weir(8)", "the program")
+same("every JSON key is in weir(8)", keys_in(manual["JSON OUTPUT"]), put, "weir(8)", "the program")
 
-reasons = set(re.findall(r'X\(\d+,\s*\w+,\s*"(\w+)"', open("include/weir/reason.h", encoding="utf-8").read()))
 same("every reason is in weir(8)", set(re.findall(r"^\.It Cm (\S+)$", manual["REASONS"], flags=re.M)), reasons, "weir(8)",
      "reason.h")
 sys.exit(1 if failed else 0)
