@@ -12,13 +12,15 @@
  *       Counts arriving packets until SIGTERM, then prints "PROTO DPORT COUNT" lines. --dev: tap of an interface; --raw:
  *       what is delivered to this host's sockets. --out: "ID NS SOURCE SPORT DPORT LEN" for each. --ports: only these.
  *       Prints "ready" when it listens.
- *   wire listen  tcp:PORT|udp:PORT|sink:PORT...
- *       Echoes (sink: UDP without an answer). Prints "ready", then "tcp PORT SOURCE" for every connection and "udp PORT SOURCE" for every datagram that
+ *   wire listen  tcp:PORT|udp:PORT|sink:PORT|drain:PORT...
+ *       Echoes (sink: UDP, drain: TCP, without an answer). Prints "ready", then "tcp PORT SOURCE" for every connection and "udp PORT SOURCE" for every datagram that
  *       reached the socket.
  *   wire reach   [--wait MS] [--bind A] tcp:A:PORT | udp:A:PORT | dns:A | ping:A ...
  *       All at once; for each, in order, "SPEC open|refused|silent|error". open: an answer came back.
  *   wire say     [--count N] [--bind-port P] [--len BYTES] udp:A:PORT
  *       N datagrams from a socket, which then waits for nothing; longer ones go out in fragments.
+ *   wire push    [--bytes N] tcp:A:PORT
+ *       N bytes to a drain, as fast as they go: "N bytes in NS ns", when the other end has read all of them.
  *   wire chat    [--every MS] [--bind-port P] tcp:A:PORT | udp:A:PORT
  *       Opens once, sends a byte each MS, prints "ready" and then "NS" for every byte that comes back; "closed" at the end.
  *   wire knock   [--count N] [--burst N] [--every MS] [--wait MS] [--bind A] tcp:A:PORT
@@ -668,7 +670,7 @@ static int cmd_sniff(int argc, char **argv)
 
 /* ---------------------------------------------------------------- listen */
 
-enum socket_role { ROLE_TCP_LISTEN, ROLE_UDP, ROLE_SINK, ROLE_TCP };
+enum socket_role { ROLE_TCP_LISTEN, ROLE_DRAIN_LISTEN, ROLE_UDP, ROLE_SINK, ROLE_TCP, ROLE_DRAIN };
 #define LISTEN_MAX 1024
 struct listener {
 	struct pollfd poll_fd[LISTEN_MAX];
@@ -690,13 +692,14 @@ static void listener_add(struct listener *l, int fd, enum socket_role role, uint
 
 static void listener_open(struct listener *l, const char *spec)
 {
-	bool tcp = !strncmp(spec, "tcp:", 4), sink = !strncmp(spec, "sink:", 5);
+	bool drain = !strncmp(spec, "drain:", 6), sink = !strncmp(spec, "sink:", 5);
+	bool tcp = drain || !strncmp(spec, "tcp:", 4);
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
 	int fd, zero = 0, one = 1;
 	uint16_t port;
 
 	if (!tcp && !sink && strncmp(spec, "udp:", 4))
-		die("listen: tcp:PORT, udp:PORT or sink:PORT wanted, not %s", spec);
+		die("listen: tcp:PORT, udp:PORT, sink:PORT or drain:PORT wanted, not %s", spec);
 	port = (uint16_t)number(strchr(spec, ':') + 1, 65535);
 	fd = socket(AF_INET6, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -709,7 +712,12 @@ static void listener_open(struct listener *l, const char *spec)
 		die("bind to port %u: %s", port, strerror(errno));
 	if (tcp && listen(fd, 512) < 0)
 		die("listen: %s", strerror(errno));
-	listener_add(l, fd, tcp ? ROLE_TCP_LISTEN : sink ? ROLE_SINK : ROLE_UDP, port);
+	listener_add(l, fd,
+		     drain  ? ROLE_DRAIN_LISTEN
+		     : tcp  ? ROLE_TCP_LISTEN
+		     : sink ? ROLE_SINK
+			    : ROLE_UDP,
+		     port);
 }
 
 /* The answer goes out from the address that was asked: msghdr brings and takes IPV6_PKTINFO. */
@@ -748,13 +756,14 @@ static bool listener_serve(struct listener *l, unsigned int i)
 	char buffer[65536];
 	ssize_t n;
 
-	if (l->role[i] == ROLE_TCP_LISTEN) {
+	if (l->role[i] == ROLE_TCP_LISTEN || l->role[i] == ROLE_DRAIN_LISTEN) {
 		int peer =
 		    accept4(fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (peer >= 0) {
 			printf("tcp %u %s\n", l->port[i], end_text(&from));
-			listener_add(l, peer, ROLE_TCP, l->port[i]);
+			listener_add(l, peer, l->role[i] == ROLE_TCP_LISTEN ? ROLE_TCP : ROLE_DRAIN,
+				     l->port[i]);
 		}
 		return true;
 	}
@@ -764,7 +773,7 @@ static bool listener_serve(struct listener *l, unsigned int i)
 	}
 	n = recv(fd, buffer, sizeof(buffer), 0);
 	if (n > 0)
-		return send(fd, buffer, (size_t)n, MSG_NOSIGNAL) >= 0;
+		return l->role[i] == ROLE_DRAIN || send(fd, buffer, (size_t)n, MSG_NOSIGNAL) >= 0;
 	return n < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
@@ -1192,6 +1201,46 @@ static int cmd_say(int argc, char **argv)
 	return 0;
 }
 
+/* ---------------------------------------------------------------- push */
+
+static int cmd_push(int argc, char **argv)
+{
+	static const struct option options[] = {{"bytes", 1, 0, 'n'}, {0}};
+	unsigned long bytes = 1, sent = 0;
+	static char data[65536];
+	struct probe probe;
+	uint64_t start;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option != 'n')
+			die("push: unknown option");
+		bytes = number(optarg, 1UL << 40);
+	}
+	if (optind + 1 != argc || argv[optind][0] != 't')
+		die("push: one tcp: target wanted");
+	probe = parse_spec(argv[optind]);
+	probe.fd = socket(probe.to.family, SOCK_STREAM, 0);
+	if (connect(probe.fd, (struct sockaddr *)&probe.to.storage, probe.to.len) < 0)
+		die("connect to %s: %s", argv[optind], strerror(errno));
+	start = now_ns();
+	while (sent < bytes && !stopped) {
+		size_t left = bytes - sent < sizeof(data) ? bytes - sent : sizeof(data);
+		ssize_t n = send(probe.fd, data, left, MSG_NOSIGNAL);
+
+		if (n < 0)
+			die("send: %s", strerror(errno));
+		sent += (unsigned long)n;
+	}
+	/* The drain closes when it has read our end, and then it has read all. */
+	shutdown(probe.fd, SHUT_WR);
+	if (recv(probe.fd, data, sizeof(data), 0) != 0)
+		die("%s did not close", argv[optind]);
+	printf("%lu bytes in %llu ns\n", sent, (unsigned long long)(now_ns() - start));
+	close(probe.fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -1199,7 +1248,7 @@ int main(int argc, char **argv)
 		int (*run)(int argc, char **argv);
 	} command[] = {{"send", cmd_send},   {"sniff", cmd_sniff}, {"listen", cmd_listen},
 		       {"reach", cmd_reach}, {"knock", cmd_knock}, {"chat", cmd_chat},
-		       {"say", cmd_say}};
+		       {"say", cmd_say},     {"push", cmd_push}};
 	struct sigaction action = {.sa_handler = on_signal};
 
 	sigaction(SIGTERM, &action, NULL);
