@@ -176,6 +176,8 @@ static int tick(struct run *run)
 	if (run->reader_failed)
 		run_stop_reader(run);
 	run_start_reader(run);
+	if (run->waits_lock)
+		run->reload_ns = run->reload_ns ?: now;
 	if (run->closed)
 		run->closed_ns = run->closed_ns ?: now + run->closed_delay_ns;
 	if (now < run->slow_tick_ns)

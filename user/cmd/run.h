@@ -43,6 +43,7 @@ struct run {
 	bool ready;	  /* the first apply is done */
 	bool waits_trial; /* files changed while a trial was pending */
 	bool waits_link;  /* a version waits for an interface that is missing */
+	bool waits_lock;  /* a version waits for a command that changes the kernel's state */
 	bool said_busy;	  /* another reader has the ring */
 	bool said_links;  /* links cannot be followed */
 	bool said_recompile;

@@ -97,6 +97,7 @@ static const char *holds(const struct run *run, char *text, size_t size)
 	return text;
 }
 
+/* -EAGAIN: another change is under way; other errors as kernel_apply(). */
 static int put_in_force(struct run *run, const struct loaded *loaded, struct diag *diag)
 {
 	const struct apply_options how = {.progress = still_alive};
@@ -105,6 +106,8 @@ static int put_in_force(struct run *run, const struct loaded *loaded, struct dia
 	int err;
 
 	err = kernel_open(run->ctx->pin_dir, true, &kernel, diag);
+	if (err == -EBUSY) /* a command that takes long */
+		err = -EAGAIN;
 	if (!err)
 		err = kernel_apply(kernel, loaded->policy, loaded->tables, &loaded->env, &how,
 				   &result, diag);
@@ -174,6 +177,7 @@ static int apply_files(struct run *run, struct loaded *loaded)
 
 	run->waits_trial = err == -EINPROGRESS;
 	run->waits_link = err == -ENODEV;
+	run->waits_lock = err == -EAGAIN;
 	run_say(LOG_ERR, err, &diag, err ? holds(run, text, sizeof(text)) : NULL);
 	if (err)
 		return err;
@@ -189,6 +193,7 @@ void run_reload(struct run *run)
 	struct fingerprint fresh;
 
 	run->reload_ns = 0;
+	run->waits_lock = false;
 	run->forced_reload = false;
 	run_look(run);
 	if (run->trial) {
