@@ -6,7 +6,7 @@ _weir() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
 	local global='--json --netns --pin-dir --help --version'
 	local -A options=(
-		[check]='--print' [apply]='--confirm --no-tests --verbose' [confirm]='' [rollback]='' [run]='--wait' [status]=''
+		[check]='--print' [apply]='--confirm --no-tests --verbose' [confirm]='' [rollback]='' [run]='--wait' [status]='--kernel'
 		[show]='--lines --all' [audit]='--follow --since --lines' [block]='--for --file' [unblock]='--file --all'
 		[detach]='' [help]='' [version]=''
 	)

@@ -423,9 +423,16 @@ int show_segments(struct view *view, const struct show_options *options)
 	struct environment env = {};
 	int err;
 
-	if (!view->policy) {
+	/* Here the lists of addresses count: the policy is read again, with the files that it names. */
+	if (view->policy)
+		policy_free(view->policy);
+	view->policy = NULL;
+	free(view->said);
+	view->said = NULL;
+	err = running_policy(view->kernel, &view->policy, &diag);
+	if (err) {
 		json_decref(l.list);
-		return cmd_fail(view->ctx, -ENOENT, NULL, NULL);
+		return cmd_fail(view->ctx, err, &diag, NULL);
 	}
 	table_begin(&l.table, heads);
 	err = environment_read(&env, &diag);
@@ -463,7 +470,7 @@ static int view_read(struct view *view)
 		err = kernel_files(view->kernel, -1, &view->file, &view->nr_files, &diag);
 	if (err)
 		return cmd_fail(view->ctx, err, &diag, NULL);
-	if (running_policy(view->kernel, &view->policy, &text_diag)) {
+	if (running_outline(view->kernel, &view->policy, &text_diag)) {
 		view->policy = NULL;
 		cmd_warn("what the rules say is not shown: %s",
 			 diag_text(&text_diag, text, sizeof(text)));

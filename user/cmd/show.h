@@ -10,7 +10,7 @@
  * @rule:   weir_rule, allow and deny in file order, then limits in file order
  * @first_limit: where the limits begin in @rule
  * @said:   for each entry of @rule, the rule of @policy that it is, or NULL
- * @policy: from the canonical text; NULL when it cannot be read again (a list that it names is gone), said as a warning
+ * @policy: from the canonical text, without the lists of addresses; NULL when it cannot be read, said as a warning
  */
 struct view {
 	const struct cmd_context *ctx;

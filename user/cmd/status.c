@@ -13,6 +13,14 @@
 #include "cmd/report.h"
 #include "cmd/term.h"
 
+static bool opt_kernel;
+
+static const struct cmd_option options[] = {
+    {"kernel", 'k', NULL, OPTION_FLAG, &opt_kernel,
+     "also what this kernel offers, found out by trying"},
+    {},
+};
+
 static const char *const reason_names[] = {
 #define REASON_NAME(value, id, name, help) [value] = name,
     WEIR_REASONS(REASON_NAME)
@@ -178,6 +186,30 @@ static json_t *blocks_json(const struct kernel_status *status)
 	return object;
 }
 
+/* Lines "FEATURE: yes", "FEATURE: no; what follows from it", "FEATURE: not known …" as objects. */
+static json_t *kernel_json(void)
+{
+	_cleanup_free_ char *text = NULL;
+	json_t *list = json_array();
+	char *save = NULL;
+
+	if (kernel_features(&text, NULL))
+		return json_null();
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		json_t *object = json_object();
+		char *says = strstr(line, ": ");
+		bool yes = says && !strcmp(says, ": yes"), no = says && !strncmp(says, ": no;", 5);
+
+		if (says)
+			*says = '\0';
+		json_put_text(object, "feature", line);
+		json_put(object, "available", yes || no ? json_boolean(yes) : json_null());
+		json_put_text(object, "without", no ? says + strlen(": no; ") : NULL);
+		json_array_append_new(list, object);
+	}
+	return list;
+}
+
 static json_t *status_json(const struct cmd_context *ctx, const struct kernel_status *status)
 {
 	json_t *object = json_object();
@@ -204,6 +236,8 @@ static json_t *status_json(const struct cmd_context *ctx, const struct kernel_st
 		 status->trial ? trial_json(boot_to_real_ns(status->deadline_boot_ms * 1000000ULL),
 					    status->previous_generation)
 			       : json_null());
+	if (opt_kernel)
+		json_put(object, "kernel", kernel_json());
 	return object;
 }
 
@@ -356,6 +390,21 @@ static void print_interfaces(const struct kernel_status *status)
 	table_print(&table, 0);
 }
 
+static void print_kernel(void)
+{
+	_cleanup_free_ char *text = NULL;
+	char *save = NULL;
+
+	if (kernel_features(&text, NULL))
+		return;
+	printf("\n%sKERNEL%s\n", term_begin(BOLD), term_end(BOLD));
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		enum colour colour = strstr(line, ": no; ") ? CAREFUL : PLAIN;
+
+		printf("%s%s%s\n", term_begin(colour), line, term_end(colour));
+	}
+}
+
 static void print_status(const struct cmd_context *ctx, const struct kernel_status *status)
 {
 	if (!status->generation) {
@@ -389,16 +438,19 @@ static int cmd_status(struct cmd_context *ctx, int argc, char **argv)
 	if (ctx->json)
 		return cmd_json(status_json(ctx, &status), EXIT_DONE);
 	print_status(ctx, &status);
+	if (opt_kernel)
+		print_kernel();
 	return EXIT_DONE;
 }
 
 const struct command command_status = {
     .name = "status",
     .summary = "what is in force, where, and what it dropped",
-    .usage = "",
+    .usage = "[-k]",
     .help =
 	"Shows the policy in force, a pending trial, the interfaces with their hooks, what passed\n"
 	"and what was dropped and why, and the books of the audit: events due, written, and lost.\n"
 	"Reads the kernel's own state; needs no daemon. With nothing in force, generation is 0.",
+    .options = options,
     .run = cmd_status,
 };
