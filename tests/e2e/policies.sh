@@ -26,4 +26,16 @@ for policy in kato host-baseline; do
 		same "$policy.yaml without $name fails its tests" "$status" 3
 	done < <(grep -nE '^  - \{name: .*from: .*port: ' "$file" | grep -v count:)
 done
+# What the README shows to a newcomer.
+sed -n '/^## A policy in ten lines/,/^Rules only add/s/^    //p' "$ROOT/README.md" >"$TMP/readme.yaml"
+same "the README's policy is ten lines" "$(wc -l <"$TMP/readme.yaml")" 10
+cat >>"$TMP/readme.yaml" <<'TESTS'
+tests:
+  - {from: 198.51.100.5, to: self, port: tcp/22, expect: allow}
+  - {from: 203.0.113.5, to: self, port: tcp/22, expect: deny}
+  - {from: 203.0.113.5, to: self, port: tcp/443, expect: allow}
+  - {from: 203.0.113.66, to: self, port: tcp/443, expect: deny}
+TESTS
+same "and says what it seems to say" \
+	"$("$WEIR" check --json "$TMP/readme.yaml" 2>&1 | json "d['tests']['passed'], d['tests']['failed'], d['limits']")" "(4, 0, 1)"
 finish
