@@ -393,6 +393,12 @@ static void people_read_one_line(void **state)
 			    "2025-11-24T16:00:00.123456Z drop       tcp [2001:db8::9]:51234 -> "
 			    "[2001:db8::1]:27017, deny, rule no databases (/etc/weir/b.yaml:12), "
 			    "ingress on veth1 (workload_in), 60 bytes, generation 7\n");
+	event.protocol = IPPROTO_ICMPV6;
+	event.destination_port = htons(128);
+	decode(&event, &whole, &record);
+	line = line_of(&record);
+	assert_true(audit_format_human(line, strlen(line), text, sizeof(text)) > 0);
+	assert_non_null(strstr(text, " icmpv6 2001:db8::9 -> 2001:db8::1 type 128, "));
 	assert_int_equal(audit_format_human("{\"timestamp\":", 13, text, sizeof(text)), -EBADMSG);
 	assert_int_equal(audit_format_human("[1]", 3, text, sizeof(text)), -EBADMSG);
 	/* Values of other types than expected, as a broken file could hold them. */

@@ -185,16 +185,19 @@ static const char *text_of(const json_t *object, const char *key)
 	return text ? text : "-";
 }
 
-static int endpoint(const json_t *object, const char *address, const char *port, char *ret,
-		    size_t size)
+/* "ADDR:PORT", "[ADDR]:PORT"; of ICMP "ADDR type N" for the destination. */
+static void endpoint(const json_t *object, const char *address, const char *port, char *ret,
+		     size_t size)
 {
-	const char *text = text_of(object, address);
+	bool icmp = strncmp(text_of(object, "protocol"), "icmp", 4) == 0;
 	const json_t *number = json_object_get(object, port);
+	const char *text = text_of(object, address);
+	const char *format = icmp ? "%s type %lld" : strchr(text, ':') ? "[%s]:%lld" : "%s:%lld";
 
-	if (!json_is_integer(number))
-		return snprintf(ret, size, "%s", text);
-	return snprintf(ret, size, strchr(text, ':') ? "[%s]:%lld" : "%s:%lld", text,
-			(long long)json_integer_value(number));
+	if (!json_is_integer(number) || (icmp && port[0] == 's'))
+		snprintf(ret, size, "%s", text);
+	else
+		snprintf(ret, size, format, text, (long long)json_integer_value(number));
 }
 
 /* Copies nothing that a terminal would obey: C0, DEL, and C1, which in UTF-8 is 0xc2 0x80..0x9f. */
