@@ -368,6 +368,10 @@ int local_sync(struct kernel *kernel, const struct local_set *now, const struct 
 	       struct change *change, struct diag *diag);
 bool local_bound(const struct local_set *set, __u32 ifindex);
 
+/* ---- state.c ---- */
+/** overflows_in_use() - overflow entries that somebody owes to. */
+int overflows_in_use(struct kernel *kernel, size_t *ret, struct diag *diag);
+
 /* ---- zone.c ---- */
 struct wants;
 /** struct zones_found - interfaces that weir_iface does not have yet, and their zones, in the shape of struct naming. */

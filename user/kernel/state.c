@@ -70,8 +70,8 @@ static int walk_limits(struct walk *w, const struct weir_limit *limit, size_t n)
 	for (size_t i = 0; i < n && !err; i++) {
 		w->state.limit = &limit[i];
 		w->state.index = i;
-		for (__u32 j = 0; j <= limit[i].mask && limit[i].buckets + j < w->nr_tat && !err;
-		     j++)
+		for (__u32 j = 0;
+		     w->tat && j <= limit[i].mask && limit[i].buckets + j < w->nr_tat && !err; j++)
 			err = walk_bucket(w, &w->tat[limit[i].buckets + j]);
 		if (!err)
 			err = walk_overflow(w);
@@ -79,32 +79,54 @@ static int walk_limits(struct walk *w, const struct weir_limit *limit, size_t n)
 	return err;
 }
 
+/* @shared_only: overflow entries alone, without a look at the sources' own, which may be millions. */
+static int walk(struct kernel *kernel, bool shared_only, struct walk *w, struct diag *diag)
+{
+	_cleanup_free_ struct weir_limit *limit = NULL;
+	size_t n, tat_bytes, over_bytes;
+	int err = slot_limits(kernel, word_slot(word_peek(kernel)), &limit, &n);
+
+	if (err)
+		return diag_fail(diag, err, NULL, "cannot read weir_limit: %s", strerror(-err));
+	w->nr_tat = kernel->maps.entries[MAP_weir_tat];
+	w->nr_over = kernel->maps.entries[MAP_weir_over];
+	w->now = mono_ns(kernel) << WEIR_TAT_SHIFT;
+	tat_bytes = w->nr_tat * sizeof(struct weir_tat);
+	over_bytes = w->nr_over * sizeof(__u64);
+	if (!shared_only)
+		w->tat = map_mmap(kernel->maps.fd[MAP_weir_tat], tat_bytes);
+	w->over = map_mmap(kernel->maps.fd[MAP_weir_over], over_bytes);
+	err = (w->tat || shared_only) && w->over
+		  ? walk_limits(w, limit, n)
+		  : diag_fail(diag, -ENOMEM, NULL, "cannot map weir_tat");
+	map_munmap((void *)w->tat, tat_bytes);
+	map_munmap((void *)w->over, over_bytes);
+	return err;
+}
+
 int kernel_each_limit(struct kernel *kernel,
 		      int (*each)(void *arg, const struct limit_state *state), void *arg,
 		      struct diag *diag)
 {
-	_cleanup_free_ struct weir_limit *limit = NULL;
 	struct walk w = {.each = each, .arg = arg};
-	size_t n, tat_bytes, over_bytes;
-	int err;
 
 	if (!kernel->loaded)
 		return diag_fail(diag, -ENOENT, NULL, "no policy is loaded");
-	err = slot_limits(kernel, word_slot(word_peek(kernel)), &limit, &n);
-	if (err)
-		return diag_fail(diag, err, NULL, "cannot read weir_limit: %s", strerror(-err));
-	w.nr_tat = kernel->maps.entries[MAP_weir_tat];
-	w.nr_over = kernel->maps.entries[MAP_weir_over];
-	w.now = mono_ns(kernel) << WEIR_TAT_SHIFT;
-	tat_bytes = w.nr_tat * sizeof(struct weir_tat);
-	over_bytes = w.nr_over * sizeof(__u64);
-	w.tat = map_mmap(kernel->maps.fd[MAP_weir_tat], tat_bytes);
-	w.over = map_mmap(kernel->maps.fd[MAP_weir_over], over_bytes);
-	err = w.tat && w.over ? walk_limits(&w, limit, n)
-			      : diag_fail(diag, -ENOMEM, NULL, "cannot map weir_tat");
-	map_munmap((void *)w.tat, tat_bytes);
-	map_munmap((void *)w.over, over_bytes);
-	return err;
+	return walk(kernel, false, &w, diag);
+}
+
+static int count_one(void *arg, const struct limit_state *state)
+{
+	++*(size_t *)arg;
+	return 0;
+}
+
+int overflows_in_use(struct kernel *kernel, size_t *ret, struct diag *diag)
+{
+	struct walk w = {.each = count_one, .arg = ret};
+
+	*ret = 0;
+	return walk(kernel, true, &w, diag);
 }
 
 /* ---- flows ---- */

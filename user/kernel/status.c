@@ -183,13 +183,6 @@ static int read_counts(const struct kernel *kernel, struct kernel_status *status
 	return err;
 }
 
-static int count_overflow(void *arg, const struct limit_state *state)
-{
-	if (state->overflow)
-		++*(size_t *)arg;
-	return 0;
-}
-
 static int read_word(struct kernel *kernel, struct kernel_status *status)
 {
 	__u64 word = word_peek(kernel);
@@ -222,7 +215,7 @@ static int read_status(struct kernel *kernel, struct kernel_status *status, stru
 	if (!err)
 		err = read_counts(kernel, status);
 	if (!err && status->config.generation)
-		err = kernel_each_limit(kernel, count_overflow, &status->overflow_in_use, diag);
+		err = overflows_in_use(kernel, &status->overflow_in_use, diag);
 	return err;
 }
 
