@@ -55,6 +55,6 @@ const struct command command_detach = {
     .help =
 	"Takes all programs off the interfaces and removes what weir has pinned, run-time blocks\n"
 	"and the copy of the policy for the next boot included. From then on nothing is filtered.\n"
-	"A `weir run` that is still there should be ended first, or it applies its files again.",
+	"A `weir run` that serves this directory ends, too.",
     .run = cmd_detach,
 };
