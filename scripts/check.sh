@@ -10,9 +10,10 @@ cd "$(dirname "$0")/.."
 O=${O:-build}
 failed=0
 
-# Files that belong to the project: tracked, or new and not ignored.
+# Files that belong to the project: tracked, or new and not ignored, and not what a build with O= inside made.
 files() {
 	git ls-files --cached --others --exclude-standard -- "$@" | while IFS= read -r file; do
+		case $file in "${O#./}"/*) continue ;; esac
 		if [ -f "$file" ]; then echo "$file"; fi
 	done
 }
