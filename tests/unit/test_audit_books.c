@@ -107,6 +107,7 @@ static void run_time_files_have_one_name_each(void **state)
 	}
 	assert_int_not_equal(path_name("/", text, sizeof(text)), 0);
 	assert_int_not_equal(path_name("/sys/fs/bpf/weir", text, 4), 0);
+	unsetenv("WEIR_STATE_DIR");
 	setenv("WEIR_RUN_DIR", "/tmp/elsewhere", 1);
 	assert_int_equal(path_run("/sys/fs/bpf/weir", "sock", text, sizeof(text)), 0);
 	assert_string_equal(text, "/tmp/elsewhere/weir.sock");
