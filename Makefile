@@ -137,10 +137,24 @@ demo: ## install what is needed, build, show a policy at work in namespaces (roo
 	$(call submake,$(O)) all
 	@O='$(O)' scripts/demo.sh
 
+BENCH := $(O)/tests/bench/bench
+BENCH_OBJECTS := $(patsubst %.bpf.c,$(O)/%.bpf.o,$(wildcard tests/bench/*.bpf.c))
+$(BENCH): $(patsubst %.c,$(O)/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c))) \
+		$(foreach l,kernel compile policy base,$(O)/lib$(l).a)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O) -lkernel -lcompile -lpolicy -lbase $(LIBS)
+$(O)/tests/bench/%.bpf.o: tests/bench/%.bpf.c Makefile
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(LLVM_STRIP) -g $@
+.PHONY: bench-programs
+bench-programs: $(BENCH) $(BENCH_OBJECTS)
+
 .PHONY: bench
 bench: ## measure ns per packet (root)
 	@scripts/install-deps.sh
-	$(call submake,$(O)) all
+	$(call submake,$(O)) all bench-programs
 	@O='$(O)' tests/bench/run.sh
 
 .PHONY: proof
