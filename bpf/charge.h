@@ -186,8 +186,10 @@ __noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
 	if (why == WEIR_OK) {
 		result = charge_table(limit, &charge, c->seed, mode);
 		if (result == LIMIT_FULL) {
-			if (mode == CHARGE_TAKE)
+			if (mode == CHARGE_TAKE) {
 				v->notice = WEIR_OVERFLOW_USED;
+				v->limit = counter;
+			}
 			charge_cost(v, limit, 1, &charge);
 			if (mode == CHARGE_UNDO)
 				return WEIR_OK; /* a shared entry owes nobody a unit back */

@@ -60,7 +60,7 @@ enum weir_hook {
  * @client:     who opened the flow (the destination, for a reply); all zero when unreadable
  * @source_port, @destination_port: network byte order
  * @rule:       counter index of the deciding rule, WEIR_NONE where none decided
- * @limit:      counter index of the refusing limit, WEIR_NONE where none did
+ * @limit:      counter index of the limit that refused or that a notice is about, WEIR_NONE where none was
  * @length:     IP total length in bytes (frame length when the IP header is unreadable)
  * @ifindex:    interface of the hook
  * @generation: of the policy that judged
