@@ -114,6 +114,8 @@ static void print_result(const struct loaded *loaded, const struct apply_result 
 	       text_clock(deadline, b), term_end(CAREFUL));
 	if (previous)
 		printf("to generation %u, ", previous);
+	else
+		printf("to no policy at all, ");
 	printf("unless you run `weir confirm`\n");
 }
 

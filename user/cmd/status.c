@@ -270,13 +270,14 @@ static void print_head(const struct cmd_context *ctx, const struct kernel_status
 static void print_trial(const struct kernel_status *status)
 {
 	__u64 deadline = status->deadline_boot_ms * 1000000ULL, now = now_ns(CLOCK_BOOTTIME);
-	char a[TEXT_LEN], b[TEXT_LEN];
+	char a[TEXT_LEN], b[TEXT_LEN], to[TEXT_LEN] = "no policy at all";
 
 	if (!status->trial)
 		return;
-	printf("  %-11s %sfalls back to generation %u in %s, at %s, unless `weir confirm`%s\n",
-	       "trial", term_begin(CAREFUL), status->previous_generation,
-	       text_span(deadline > now ? deadline - now : 0, a),
+	if (status->previous_generation)
+		snprintf(to, sizeof(to), "generation %u", status->previous_generation);
+	printf("  %-11s %sfalls back to %s in %s, at %s, unless `weir confirm`%s\n", "trial",
+	       term_begin(CAREFUL), to, text_span(deadline > now ? deadline - now : 0, a),
 	       text_clock(boot_to_real_ns(deadline), b), term_end(CAREFUL));
 }
 

@@ -22,7 +22,10 @@ static int done(const struct cmd_context *ctx, __u32 generation, const char *wha
 	json_t *object;
 
 	if (!ctx->json) {
-		printf("generation %u %s\n", generation, what);
+		if (generation)
+			printf("generation %u %s\n", generation, what);
+		else
+			printf("back to no policy at all: all traffic passes\n");
 		return EXIT_DONE;
 	}
 	object = json_object();
