@@ -47,8 +47,11 @@ static void print_summary(const struct loaded *loaded)
 	const struct policy *policy = loaded->policy;
 	struct rule_counts counts = rule_counts(policy);
 
-	for (size_t i = 0; i < policy->nr_files; i++)
-		printf("%s%s%s\n", term_begin(BOLD), policy->file[i], term_end(BOLD));
+	for (size_t i = 0; i < policy->nr_files; i++) {
+		_cleanup_free_ char *file = term_safe(policy->file[i]);
+
+		printf("%s%s%s\n", term_begin(BOLD), file ? file : "?", term_end(BOLD));
+	}
 	printf("  segments  %zu (%s in all lists)\n", policy->nr_segments,
 	       text_number(budget->addresses, "prefix", "prefixes", a));
 	printf("  rules     %s allow, %s deny%s\n", text_count(counts.allow, a),
