@@ -7,7 +7,7 @@
 #include <time.h>
 
 #define MIN_TAT	    65536 /* entries that maps outside the slots have at least */
-#define MIN_OVER    (4 * WEIR_OVERFLOWS)
+#define MIN_OVER    (64 * WEIR_OVERFLOWS)
 #define MIN_RULECNT 1024
 #define MIN_LIMCNT  64
 

@@ -209,6 +209,9 @@ void kernel_close(struct kernel *kernel)
 {
 	if (!kernel)
 		return;
+	/* Where nothing is loaded there is nothing to lock either: no file stays behind. */
+	if (kernel->lock_fd >= 0 && !kernel->loaded)
+		lock_remove(kernel->dir, "lock");
 	forget_pins(kernel);
 	mem_close_p(&kernel->lock_fd);
 	free(kernel);
