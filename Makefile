@@ -108,9 +108,17 @@ $(O)/tests/unit/test_bpf_parse: $(O)/tests/prog/packets.o $(O)/tests/prog/packet
 $(O)/tests/prog/harness.o: | $(SKELETONS)
 $(foreach t,$(PROG_SRC),$(eval $(call test_rule,$(basename $(t)),audit kernel compile policy base)))
 
+# Runs frames through the programs for the model in tests/model.
+RUNNER := $(O)/tests/model/runner
+$(RUNNER): $(O)/tests/model/runner.o $(O)/tests/prog/libshared.a $(foreach l,kernel compile policy base,$(O)/lib$(l).a)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(O)/tests/prog/libshared.a -L$(O) -lkernel -lcompile -lpolicy -lbase -lcmocka $(LIBS)
+$(O)/tests/model/runner.o: CPPFLAGS += -Itests/prog
+$(O)/tests/model/runner.o: | $(SKELETONS)
+
 .PHONY: unit-programs prog-programs
 unit-programs: $(UNIT)
-prog-programs: $(PROG)
+prog-programs: $(PROG) $(RUNNER)
 
 # The tests' last line is theirs: no "Entering directory" around it.
 submake = +$(Q)$(MAKE) --no-print-directory O=$(1)
@@ -159,7 +167,13 @@ bench: ## measure ns per packet (root)
 
 .PHONY: proof
 proof: ## model-check parser, limiter and generation word
+	@scripts/install-deps.sh
 	@O='$(O)' tests/proof/run.sh
+
+.PHONY: fuzz
+fuzz: ## random policies and frames through the programs and a model of them (root; FRAMES=1000000 SEED=)
+	$(call submake,$(O)) prog-programs
+	@O='$(O)' tests/model/fuzz.py $(if $(FRAMES),--frames $(FRAMES)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: check
 check: $(SKELETONS) ## formatting, static analysis, layers, manual pages

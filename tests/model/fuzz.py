@@ -1,0 +1,427 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Random policies and frames through weir's programs and through the model; says where they disagree.
+
+fuzz.py [--frames N] [--policies N] [--seed N] [--jobs N] [--keep DIR]   as make fuzz does
+fuzz.py --regress FILE...                                               the frames kept there
+Needs root, and $O/tests/model/runner (make prog-programs). Exit status 1 when there is a disagreement, 77 without root.
+
+A policy judges a chunk of frames; flows expire between sequences, limits go on through the chunk. What disagrees is shrunk to
+fewer operations, then to fewer bytes and simpler ones, then to a smaller policy, and written to DIR (default
+$O/fuzz) as JSON that --regress takes. "covered" counts each reason that the programs gave; a reason that no frame produced is listed.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import re
+import struct
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import generate
+from model import LOCAL, NIC, NIC2, WL, WL2, NAMES, Model
+from policy import Policy, interval, packed
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+OUT = os.environ.get("O", "build")
+OUT = OUT if OUT.startswith("/") else os.path.join(TOP, OUT)
+HOOKS = ("xdp", "nic_in", "nic_out", "wl_out", "wl_in")
+EXPIRE = 600 * 10**9
+REFUSED = 2  # the kernel does not run it: too short
+TIMEOUTS = {"tcp": "60s", "tcp_closing": "30s", "udp": "30s", "udp_stream": "60s", "icmp": "30s", "half_open": "30s"}
+
+
+def read_reasons():
+    names = {64: ""}
+    with open(os.path.join(TOP, "include/weir/reason.h"), encoding="utf-8") as header:
+        for value, name in re.findall(r'X\((\d+),\s*\w+,\s*"(\w+)"', header.read()):
+            names[int(value)] = name
+    return names
+
+
+REASONS = read_reasons()
+
+
+class Runner:
+    """The programs, in a process that speaks the protocol of runner.c."""
+
+    def __init__(self):
+        path = os.path.join(OUT, "tests/model/runner")
+        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.sockets = []
+        while True:
+            line = self.process.stdout.readline().decode().split()
+            if not line:
+                break
+            kind, ns, local, lport, remote, rport, listens = line
+            self.sockets.append((kind, ns, packed(local), int(lport), packed(remote), int(rport), listens == "1"))
+        if not self.sockets:
+            raise SystemExit(f"{path} did not start")
+
+    def send(self, kind, payload):
+        self.process.stdin.write(kind + struct.pack("<I", len(payload)) + payload)
+        self.process.stdin.flush()
+
+    def policy(self, policy):
+        self.send(b"P", bytes([policy.forwarding]) + policy.text().encode())
+        if self.process.stdout.read(1) != b"\1":
+            raise SystemExit("weir refuses this policy:\n" + policy.text())
+
+    def run(self, ops):
+        out = []
+        for op in ops:
+            if op[0] == "F":
+                _, frame, hook, at, arrived = op
+                out.append(b"F" + struct.pack("<BBBH", hook, at, arrived, len(frame)) + frame)
+            elif op[0] == "C":
+                out.append(b"C" + struct.pack("<Q", op[1]))
+            elif op[0] == "X":
+                out.append(b"C" + struct.pack("<Q", EXPIRE))
+            elif op[0] == "K":
+                text, ns = op[1], op[2]
+                address, _, length = text.partition("/")
+                raw = packed(address)
+                mapped = raw if len(raw) == 16 else bytes(10) + b"\xff\xff" + raw
+                out.append(b"K" + struct.pack("<BQ", int(length or len(raw) * 8), ns) + mapped)
+            else:
+                out.append(op[0].encode())
+        self.send(b"B", b"".join(out))
+        (length,) = struct.unpack("<I", self.process.stdout.read(4))
+        answer = self.process.stdout.read(length)
+        return [tuple(answer[i : i + 3]) for i in range(0, length, 3)]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def interface_addresses():
+    return {"nic": [packed("192.0.2.1"), packed("2001:db8::1")]}
+
+
+def make_policy(spec, forwarding):
+    return Policy(spec, forwarding, interface_addresses())
+
+
+class Disagreement(Exception):
+    def __init__(self, index, got, outcomes, packet):
+        super().__init__()
+        self.index, self.got, self.outcomes, self.packet = index, got, outcomes, packet
+
+
+def agrees(outcome, got):
+    passed, reason, homes = got
+    if outcome.passes != bool(passed):
+        return False
+    if REASONS.get(reason, "?") not in outcome.reasons:
+        return False
+    return outcome.homes is None or not passed or outcome.homes == homes
+
+
+def compare(model, ops, answers, seen=None, collect=None):
+    """Runs the model beside what the programs said. Raises at the first disagreement, or collects them and goes on."""
+    answer = iter(answers)
+    for index, op in enumerate(ops):
+        if op[0] == "F":
+            got = next(answer)
+            if got[0] == REFUSED:
+                continue
+            if seen is not None:
+                seen[got[1], op[2]] = seen.get((got[1], op[2]), 0) + 1
+            packet, outcomes = model.judge(op[1], *op[2:])
+            for outcome in outcomes:
+                if agrees(outcome, got):
+                    for effect in outcome.effects:
+                        effect()
+                    break
+            else:
+                found = Disagreement(index, got, outcomes, packet)
+                if collect is None:
+                    raise found
+                collect.append(found)
+        elif op[0] == "C":
+            model.now += op[1]
+        elif op[0] == "X":
+            model.now += EXPIRE
+            model.forget()
+        elif op[0] == "K":
+            model.blocks.append((interval(op[1]), op[2] and model.now + op[2]))
+        elif op[0] == "U":
+            model.blocks.clear()
+        elif op[0] == "L":
+            model.tats.clear()
+            model.auto.clear()
+
+
+# ---- shrinking
+
+
+def disagrees(runner, spec, forwarding, ops):
+    """The disagreement at the last frame, or None."""
+    policy = make_policy(spec, forwarding)
+    try:
+        runner.policy(policy)
+        compare(Model(policy, runner.sockets), ops, runner.run(ops))
+    except Disagreement as found:
+        return found
+    return None
+
+
+def same(found, wanted):
+    return (
+        found is not None
+        and found.got[:2] == wanted.got[:2]
+        and found.outcomes[0].passes == wanted.outcomes[0].passes
+        and found.outcomes[0].why == wanted.outcomes[0].why
+    )
+
+
+def shrink(runner, spec, forwarding, ops, found):
+    """Drops what the disagreement does not need."""
+    ops = ops[: found.index + 1]
+    wanted = found
+
+    def holds(try_spec, try_ops):
+        try:
+            return same(disagrees(runner, try_spec, forwarding, try_ops), wanted)
+        except (KeyError, ValueError, IndexError):
+            return False
+
+    size = max(1, len(ops) // 2)
+    while size:
+        at = 0
+        while at < len(ops) - 1:
+            shorter = ops[:at] + ops[min(at + size, len(ops) - 1) :]
+            if len(shorter) < len(ops) and holds(spec, shorter):
+                ops = shorter
+            else:
+                at += size
+        size //= 2
+    for key in list(spec):
+        if key in ("interfaces", "workloads", "segments"):
+            continue
+        smaller = {k: v for k, v in spec.items() if k != key}
+        if holds(smaller, ops):
+            spec = smaller
+            continue
+        if isinstance(spec[key], list):
+            for at in reversed(range(len(spec[key]))):
+                smaller = dict(spec, **{key: spec[key][:at] + spec[key][at + 1 :]})
+                if smaller[key] and holds(smaller, ops):
+                    spec = smaller
+    text = json.dumps({k: v for k, v in spec.items() if k != "segments"})
+    for name in list(spec.get("segments", {})):
+        rest = {k: v for k, v in spec["segments"].items() if k != name}
+        if f'"{name}"' in text or f'"{name}"' in json.dumps(rest):
+            continue
+        smaller = dict(spec, segments=rest)
+        if holds(smaller, ops):
+            spec = smaller
+    last = ops[-1]
+    for cut in (64, 16, 8, 4, 1):
+        while len(last[1]) - cut >= 15 and holds(spec, ops[:-1] + [(*last[:1], last[1][:-cut], *last[2:])]):
+            last = (*last[:1], last[1][:-cut], *last[2:])
+            ops = ops[:-1] + [last]
+    return spec, ops
+
+
+def to_json(spec, forwarding, ops, found):
+    frames = []
+    for op in ops:
+        if op[0] == "F":
+            frames.append({"frame": op[1].hex(), "hook": HOOKS[op[2]], "at": op[3], "arrived": op[4]})
+        else:
+            frames.append({"op": op[0], "args": list(op[1:])})
+    got = ("refused" if found.got[0] > 1 else "pass" if found.got[0] else "drop", REASONS.get(found.got[1], "?"), found.got[2])
+    return {
+        "note": "",
+        "programs": " ".join(map(str, got)),
+        "model": [repr(o) for o in found.outcomes],
+        "policy": spec,
+        "forwarding": bool(forwarding),
+        "ops": frames,
+    }
+
+
+def from_json(case):
+    ops = []
+    for entry in case["ops"]:
+        if "frame" in entry:
+            ops.append(("F", bytes.fromhex(entry["frame"]), HOOKS.index(entry["hook"]), entry["at"], entry["arrived"]))
+        else:
+            ops.append((entry["op"], *entry["args"]))
+    return case["policy"], case["forwarding"], ops
+
+
+# ---- chunks of work
+
+
+def chunk_ops(r, spec, frames):
+    ops, n = [], 0
+    while n < frames:
+        if r.random() < 0.3:
+            more = generate.sequence(r)
+        else:
+            more = [("F", *generate.one(r)) for _ in range(r.choice([1, 4, 16]))]
+        ops += more
+        n += sum(op[0] == "F" for op in more)
+        pick = r.random()
+        if pick < 0.7:
+            ops.append(("X",))
+        elif pick < 0.72:
+            ops.append(("U",))
+        elif pick < 0.74:
+            item = r.choice([i for i in generate.ITEMS if "-" not in i and not i.endswith("/0")])
+            ops.append(("K", item, r.choice([0, 5 * 10**9])))
+            if r.random() < 0.5:
+                ops.append(("C", 6 * 10**9))
+    return ops
+
+
+def run_chunk(runner, seed, frames, keep, known):
+    r = random.Random(seed)
+    spec, forwarding = generate.policy(r)
+    spec["timeouts"] = TIMEOUTS
+    policy = make_policy(spec, forwarding)
+    ops = chunk_ops(r, spec, frames)
+    seen, collected = {}, []
+    runner.policy(policy)
+    compare(Model(policy, runner.sockets), ops, runner.run(ops), seen, collected)
+    n = sum(seen.values())
+    fresh = []
+    for found in collected:
+        label = (found.got[0], REASONS.get(found.got[1], "?"), HOOKS[ops[found.index][2]], found.outcomes[0].passes,
+                 tuple(sorted(found.outcomes[0].reasons)), found.outcomes[0].why)
+        if label in known:
+            continue
+        known.add(label)
+        again = disagrees(runner, spec, forwarding, ops[: found.index + 1])
+        if again is None or again.index != found.index:
+            small = (spec, ops[: found.index + 1])
+        else:
+            small = shrink(runner, spec, forwarding, ops, found)
+            found = disagrees(runner, *small[:1], forwarding, small[1]) or found
+        path = os.path.join(keep, f"{seed & 0xFFFFFFFF:08x}-{len(known)}.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(to_json(small[0], forwarding, small[1], found), file, indent=1)
+        fresh.append((path, label))
+    return n, seen, len(collected), fresh
+
+
+def worker(jobs, results, keep):
+    runner = Runner()
+    known = set()
+    for seed, frames in iter(jobs.get, None):
+        results.put((seed, *run_chunk(runner, seed, frames, keep, known)))
+    runner.close()
+    results.put(None)
+
+
+def table(seen):
+    hooks = range(len(HOOKS))
+    lines = ["reason                   " + "".join(f"{h:>10}" for h in HOOKS)]
+    for value, name in sorted(REASONS.items()):
+        counts = [seen.get((value, h), 0) for h in hooks]
+        if any(counts):
+            lines.append(f"{name or '(judged elsewhere)':24} " + "".join(f"{c:10}" for c in counts))
+    return "\n".join(lines)
+
+
+# Never given to a packet of these runs, and why.
+ELSEWHERE = {"no_policy": "a policy is always loaded", "flow_full": "tests/prog", "limit_overflow": "tests/prog",
+             "block_added": "a notice", "block_full": "a notice", "overflow_used": "a notice"}
+
+
+def fuzz(args):
+    jobs, results = multiprocessing.SimpleQueue(), multiprocessing.Queue()
+    per = max(100, args.frames // args.policies)
+    seeds = random.Random(args.seed)
+    chunks = -(-args.frames // per)
+    for _ in range(chunks):
+        jobs.put((seeds.getrandbits(48), per))
+    workers = [multiprocessing.Process(target=worker, args=(jobs, results, args.keep)) for _ in range(args.jobs)]
+    for _ in workers:
+        jobs.put(None)
+    for w in workers:
+        w.start()
+    begin, total, wrong, done, seen, labels = time.monotonic(), 0, 0, 0, {}, set()
+    alive, told = len(workers), 0
+    while alive:
+        try:
+            got = results.get(timeout=5)
+        except multiprocessing.queues.Empty:
+            if not any(w.is_alive() for w in workers):
+                break
+            continue
+        if got is None:
+            alive -= 1
+            continue
+        _, n, more, bad, fresh = got
+        total, wrong, done = total + n, wrong + bad, done + 1
+        for key, value in more.items():
+            seen[key] = seen.get(key, 0) + value
+        for path, label in fresh:
+            if label in labels:
+                os.unlink(path)
+                continue
+            labels.add(label)
+            print(f"disagreement: programs {'pass' if label[0] else 'drop'} {label[1]} at {label[2]}, "
+                  f"model {'pass' if label[3] else 'drop'} {'|'.join(label[4])} ({label[5]}): {path}", flush=True)
+        if time.monotonic() - told > 2:
+            told = time.monotonic()
+            print(f"\r{total} frames, {done} policies, {total / (told - begin):.0f}/s, {wrong} disagreements", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return total, done, wrong, seen, time.monotonic() - begin, done == chunks
+
+
+def regress(paths):
+    runner, failed = Runner(), 0
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            case = json.load(file)
+        found = disagrees(runner, *from_json(case))
+        name = os.path.basename(path)[:-5]
+        if found is None:
+            print(f"ok {name}")
+        else:
+            failed += 1
+            print(f"not ok {name}: programs {found.got[0]} {REASONS.get(found.got[1])} homes {found.got[2]}, model {found.outcomes}")
+    runner.close()
+    return failed
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--frames", type=int, default=1000000)
+    parser.add_argument("--policies", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "little"))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--keep", default=os.path.join(OUT, "fuzz"))
+    parser.add_argument("--regress", nargs="*")
+    args = parser.parse_args()
+    if os.geteuid():
+        print("programs are loaded by root only")
+        return 77
+    if args.regress is not None:
+        return 1 if regress(args.regress) else 0
+    args.policies = args.policies or max(100, args.frames // 3000)
+    os.makedirs(args.keep, exist_ok=True)
+    print(f"seed {args.seed}", flush=True)
+    total, policies, wrong, seen, seconds, whole = fuzz(args)
+    print(table(seen))
+    missing = [n for v, n in sorted(REASONS.items()) if n and n not in ELSEWHERE and not any(v == k[0] for k in seen)]
+    print("never produced: " + (", ".join(missing) or "none"))
+    print("not looked for: " + ", ".join(f"{name} ({why})" for name, why in ELSEWHERE.items()))
+    print(f"{total} frames, {policies} policies, {seconds:.0f} s, seed {args.seed}: {wrong} disagreements")
+    if not whole:
+        print("a worker ended early")
+    return 1 if wrong or missing or not whole else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

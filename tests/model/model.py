@@ -1,0 +1,614 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Verdicts, as the design and the language's manual describe them: frame + policy + state -> what may happen.
+
+judge() returns a list of outcomes that the text allows, usually one. The first that agrees with what the programs did
+takes effect on the model's state; when none does, that is a disagreement.
+"""
+
+from packet import ACK, ECHO, ICMP, ICMP6, IGMP, RST, SCTP, SYN, TCP, UDP, ANY6, read
+from policy import ALLOW, DEFAULT, DENY, End, FAILSAFE, OTHER, SELF, WORKLOAD, packed
+
+XDP, NIC_IN, NIC_OUT, WL_OUT, WL_IN = range(5)
+HERE, NIC, NIC2, UNWATCHED, WL, WL2 = range(6)
+NAMES = ("", "nic", "nic2", "other", "wl", "wl2")
+HOME_SELF_IN, HOME_SELF_OUT, HOME_WL_IN, HOME_WL_OUT, HOME_FORWARD = 1, 2, 4, 8, 16
+
+NIC_MAC = bytes.fromhex("020000000a01")
+
+# The harness's world (tests/prog/harness.h): (address, scope) -> (kind, interface, broadcast)
+LOCAL = {
+    (packed("192.0.2.1"), 0): (SELF, 0, False),
+    (packed("2001:db8::1"), 0): (SELF, 0, False),
+    (packed("192.0.2.255"), 0): (SELF, 0, True),
+    (packed("fe80::a01"), NIC): (SELF, 0, False),
+    (packed("203.0.113.1"), 0): (SELF, 0, False),
+    (packed("2001:db8:77::1"), 0): (SELF, 0, False),
+    (packed("203.0.113.2"), 0): (WORKLOAD, WL, False),
+    (packed("2001:db8:77::2"), 0): (WORKLOAD, WL, False),
+    (packed("fe80::2"), WL): (WORKLOAD, WL, False),
+    (packed("203.0.113.130"), 0): (WORKLOAD, WL2, False),
+    (packed("2001:db8:78::2"), 0): (WORKLOAD, WL2, False),
+}
+WATCHED = (NIC, NIC2, WL, WL2)
+ALL_DHCP = packed("ff02::1:2")
+NOTHING = frozenset()
+
+
+class Outcome:
+    __slots__ = ("passes", "reasons", "homes", "effects", "why")
+
+    def __init__(self, passes, reasons, homes=None, effects=(), why=""):
+        self.passes, self.reasons, self.homes, self.effects, self.why = passes, reasons, homes, effects, why
+
+    def __repr__(self):
+        return f"{'pass' if self.passes else 'drop'} {'|'.join(sorted(self.reasons))} homes {self.homes} {self.why}"
+
+
+OK = frozenset(("ok", ""))
+
+
+def drop(*reasons, why=""):
+    return Outcome(False, frozenset(reasons), None, (), why)
+
+
+def is_multicast(address):
+    return address[0] & 0xF0 == 0xE0 if len(address) == 4 else address[0] == 0xFF
+
+
+class Judged:
+    """One home's answer: whether it passes, why not, what is charged, what it does to the state."""
+
+    __slots__ = ("passes", "reasons", "charge", "effects", "why")
+
+    def __init__(self, passes, reasons=(), charge=(), effects=(), why=""):
+        self.passes, self.reasons, self.charge = passes, frozenset(reasons), charge
+        self.effects, self.why = effects, why
+
+
+class Model:
+    def __init__(self, policy, sockets, start_ns=0):
+        self.policy, self.now = policy, start_ns
+        self.connected = {s[1:6] for s in sockets if s[0] == "tcp"}
+        self.listening = {(s[1], s[2], s[3]) for s in sockets if s[0] == "tcp" and s[6]}
+        self.datagram = {s[1:6] for s in sockets if s[0] == "udp"}
+        self.flows, self.fragments = {}, set()
+        self.blocks, self.tats, self.auto = [], {}, {}
+
+    # -- state that the driver changes
+
+    def forget(self):
+        """Every flow has expired."""
+        self.flows.clear()
+        self.fragments.clear()
+
+    def local(self, address, scope):
+        if len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80:
+            return LOCAL.get((address, scope))
+        return LOCAL.get((address, 0))
+
+    def kind(self, address, scope):
+        found = self.local(address, scope)
+        return found[0] if found else OTHER
+
+    # -- a frame
+
+    def judge(self, frame, hook, at, arrived):
+        p = read(frame)
+        if p.bad:
+            outcomes = [drop(*p.bad, why="malformed")]
+            if p.may_drop:
+                outcomes[0].reasons |= p.may_drop
+        else:
+            outcomes = self.judge_packet(p, hook, at, arrived)
+            if p.may_drop:
+                outcomes.append(drop(*p.may_drop, why="may drop"))
+        if self.policy.monitor:
+            outcomes = [Outcome(True, o.reasons, o.homes, o.effects, o.why) for o in outcomes]
+        return p, outcomes
+
+    def judge_packet(self, p, hook, at, arrived):
+        if p.kind == "control":
+            return [drop("ethertype")] if hook in (WL_OUT, WL_IN) else [Outcome(True, OK)]
+        if p.kind == "arp":
+            return self.judge_arp(p, hook, at)
+        refused = self.binding(p, hook, at)
+        if not refused:
+            exempt = self.must_not_break(p, hook, at, arrived)
+            if exempt:
+                return exempt
+        return self.by_policy(p, hook, at, arrived, refused)
+
+    def judge_arp(self, p, hook, at):
+        if hook != WL_OUT:
+            return [Outcome(True, OK)]
+        _, sender, _ = p.arp
+        if sender == bytes(4) or self.is_bound(sender, at):
+            return [Outcome(True, OK)]
+        return [drop("spoofed")]
+
+    def is_bound(self, address, at):
+        found = self.local(address, at)
+        return found is not None and found[0] == WORKLOAD and found[1] == at
+
+    def is_broadcast(self, address):
+        found = self.local(address, 0)
+        return address == b"\xff" * 4 or (found is not None and found[2])
+
+    def binding(self, p, hook, at):
+        """DESIGN 1.2: reasons for which a workload's veth refuses the packet's addresses."""
+        refused = set()
+        if hook == WL_OUT:
+            if not self.is_bound(p.src, at) and p.src != ANY6:
+                refused.add("spoofed")
+            if p.family == 6 and p.icmp_type == 136 and not p.fragment:
+                if not self.is_bound(p.payload[8:24], at):
+                    refused.add("spoofed")
+            if p.family == 6 and p.icmp_type in (134, 137):
+                refused |= {"bad_nd", "spoofed"}
+        elif hook == WL_IN:
+            if not self.is_bound(p.dst, at) and not is_multicast(p.dst) and p.dst != b"\xff" * 4:
+                refused.add("not_bound")
+        elif hook in (XDP, NIC_IN) and self.kind(p.src, at) == SELF:
+            refused |= {"martian_source", "spoofed"}
+        return refused
+
+    def must_not_break(self, p, hook, at, arrived):
+        at_nic = hook in (XDP, NIC_IN, NIC_OUT)
+        exempt = [Outcome(True, OK, why="must not break")]
+        if p.family == 6 and 133 <= p.icmp_type <= 137:
+            return exempt
+        if not at_nic:
+            return None
+        if p.family == 6 and p.icmp_type in (130, 131, 132, 143):
+            linked = p.hops == 1 and is_multicast(p.dst) and (p.src[:2] == b"\xfe\x80" or p.src == ANY6)
+            return exempt if linked else exempt + self.by_policy(p, hook, at, arrived, NOTHING)
+        if p.family == 4 and p.proto == IGMP and not p.fragment:
+            shape = len(p.payload) >= 8 and p.payload[0] in (0x11, 0x12, 0x16, 0x17, 0x22)
+            if not shape:
+                return None
+            linked = p.hops == 1 and is_multicast(p.dst)
+            return exempt if linked else exempt + self.by_policy(p, hook, at, arrived, NOTHING)
+        if p.proto != UDP or p.fragment:
+            return None
+        if p.family == 4:
+            if hook == NIC_OUT:
+                return exempt if (p.sport, p.dport) == (68, 67) and arrived == HERE else None
+            offer = (p.sport, p.dport) == (67, 68) and len(p.payload) >= 8 + 44
+            return exempt if offer and p.payload[8] == 2 and p.payload[36:42] == NIC_MAC else None
+        link_local = p.src[:2] == b"\xfe\x80" and (p.dst[:2] == b"\xfe\x80" or p.dst == ALL_DHCP)
+        if link_local and {p.sport, p.dport} == {546, 547}:
+            return exempt
+        return None
+
+    def by_policy(self, p, hook, at, arrived, refused):
+        src, dst, homes = self.homes(p, hook, at, arrived)
+        refused = set(refused)
+        if p.src == bytes(4) and p.family == 4:
+            refused.add("martian_source")  # 0.0.0.0 is legal in DHCP alone
+        if p.src == ANY6 and hook == WL_OUT:
+            pass
+        blocked = self.is_blocked(src) or self.is_blocked(dst)
+        if blocked:
+            refused.add("blocked")
+        if refused:
+            listed = self.is_listed(src) or self.is_listed(dst)
+            return [drop(*refused, *(["block_list"] if listed and not blocked else []))]
+        if self.is_failsafe(p, src, dst):
+            return [Outcome(True, OK, None, self.seen(p), "failsafe")]
+        if self.is_listed(src) or self.is_listed(dst):
+            return [drop("block_list")]
+        if hook in (XDP, NIC_IN) and homes and homes[0][0] == HOME_SELF_IN and self.masq_reply(p):
+            through = Outcome(True, OK, None, self.seen(p), "reply of a masqueraded flow")
+            return [through]
+        if not homes:
+            effects = list(self.seen(p))
+            if hook == NIC_OUT and src.kind == SELF:
+                effects += self.make("masq", p, p.src, p.dst)
+            return [Outcome(True, OK, 0, effects, "judged elsewhere")]
+        return self.combine(p, homes, hook)
+
+    # -- where it is judged
+
+    def homes(self, p, hook, at, arrived):
+        """The ends, and a list of (home, direction, src, dst, zone, namespace)."""
+        forwarding = self.policy.forwarding
+        zone, came = NAMES[at], NAMES[arrived]
+        if hook in (XDP, NIC_IN):
+            src = End(p.src, self.kind(p.src, at))
+            kind = self.kind(p.dst, at)
+            if kind == WORKLOAD:
+                return src, End(p.dst, kind), []
+            if kind == SELF or not forwarding or is_multicast(p.dst) or self.is_broadcast(p.dst):
+                dst = End(p.dst, SELF)
+                return src, dst, [(HOME_SELF_IN, "in", src, dst, zone, "node")]
+            dst = End(p.dst, OTHER)
+            return src, dst, [(HOME_FORWARD, "forward", src, dst, zone, None)]
+        if hook == NIC_OUT:
+            dst = End(p.dst, self.kind(p.dst, at))
+            if arrived == HERE:
+                src = End(p.src, SELF)
+                return src, dst, [(HOME_SELF_OUT, "out", src, dst, zone, "node")]
+            src = End(p.src, self.kind(p.src, at))
+            if arrived in WATCHED:
+                return src, dst, []
+            return src, dst, [(HOME_FORWARD, "forward", src, dst, came, None)]
+        if hook == WL_OUT:
+            src, dst = End(p.src, WORKLOAD), End(p.dst, self.kind(p.dst, at))
+            out = (HOME_WL_OUT, "out", src, dst, zone, "pod" if at == WL else None)
+            if is_multicast(p.dst) or self.is_broadcast(p.dst):
+                dst.kind = SELF
+                dst.key = (dst.address, SELF, False)
+            if dst.kind == SELF:
+                return src, dst, [out, (HOME_SELF_IN, "in", src, dst, zone, "node")]
+            return src, dst, [out]
+        dst = End(p.dst, WORKLOAD)
+        kind = self.kind(p.src, arrived or at)
+        if arrived == HERE:
+            src = End(p.src, SELF)
+            return src, dst, [
+                (HOME_SELF_OUT, "out", src, dst, zone, "node"),
+                (HOME_WL_IN, "in", src, dst, "", "pod" if at == WL else None),
+            ]
+        src = End(p.src, OTHER, True) if kind == SELF else End(p.src, kind)
+        return src, dst, [(HOME_WL_IN, "in", src, dst, came, "pod" if at == WL else None)]
+
+    def is_blocked(self, end):
+        for network, expires in self.blocks:
+            if expires and expires <= self.now:
+                continue
+            first, last = network
+            if len(first) == len(end.address) and first <= end.address <= last:
+                return not self.policy.holds(self.policy.never_block, end)
+        return False
+
+    def is_listed(self, end):
+        return self.policy.holds(self.policy.block, end)
+
+    def is_failsafe(self, p, src, dst):
+        if p.fragment == "later" or p.error:
+            return False
+        for zone in ("",):
+            if dst.kind == SELF and self.policy.verdict(src, dst, *p.service(), zone)[0] == FAILSAFE:
+                return True
+        if src.kind == SELF and not (p.proto == TCP and p.opens_tcp):
+            number = p.sport
+            if p.icmp_type >= 0:
+                request, reply = ECHO[p.family]
+                number = request if p.icmp_type == reply else -1
+            return self.policy.verdict(dst, src, p.proto, number, "")[0] == FAILSAFE
+        return False
+
+    # -- all homes of a packet
+
+    def combine(self, p, homes, hook):
+        results = [(0, NOTHING, [], [], "")]
+        drops = []
+        for home, direction, src, dst, zone, ns in homes:
+            following = []
+            for judged in self.one_home(p, direction, src, dst, zone, ns):
+                if not judged.passes:
+                    drops.append(drop(*judged.reasons, why=judged.why))
+                    continue
+                for mask, reasons, charge, effects, why in results:
+                    following.append(
+                        (mask | home, reasons, charge + list(judged.charge), effects + list(judged.effects), why + " " + judged.why)
+                    )
+            results = following
+        outcomes = drops
+        for mask, _, charge, effects, why in results:
+            outcomes += self.limited(p, mask, charge, effects + list(self.seen(p)), why)
+        return outcomes
+
+    def seen(self, p):
+        if p.fragment != "first":
+            return ()
+        key = self.fragment_key(p)
+        return (lambda: self.fragments.add(key),)
+
+    @staticmethod
+    def fragment_key(p):
+        return p.src, p.dst, p.ident, p.proto if p.family == 4 else None
+
+    def one_home(self, p, direction, src, dst, zone, ns):
+        if p.fragment == "later":
+            return self.later(p, direction, src, dst, zone)
+        if p.error:
+            return self.error(p, direction, src, dst, zone, ns)
+        if direction == "forward":
+            return self.forward(p, src, dst, zone)
+        if p.proto == TCP:
+            return self.tcp(p, direction, src, dst, zone, ns)
+        return self.datagrams(p, direction, src, dst, zone, ns)
+
+    def charge(self, p, src, dst, zone, direction, opening=False):
+        """Limits that a packet in the opening direction meets."""
+        sides = {"in": (False,), "out": (True,), "forward": (False, True)}[direction]
+        proto, number = p.service()
+        return [
+            (x, x.key(src.address, dst.address))
+            for x in self.policy.limits_of(src, dst, zone, sides)
+            if any(s.has(proto, number) for s in x.services) and (x.count != "connections" or (proto == TCP and opening))
+        ]
+
+    def permitted(self, src, dst, proto, number, zone, default):
+        return self.policy.allowed(src, dst, proto, number, zone, default)
+
+    # -- TCP of self and workloads: DESIGN 1.3
+
+    def tcp(self, p, direction, src, dst, zone, ns):
+        out = direction == "out"
+        local, peer = (src, dst) if out else (dst, src)
+        lport, pport = (p.sport, p.dport) if out else (p.dport, p.sport)
+        if p.opens_tcp:
+            default = self.policy.default_of(local, "egress" if out else "ingress")
+            answer = self.permitted(src, dst, TCP, p.dport, zone, default)
+            if answer is not True:
+                return [Judged(False, [answer], why=f"{direction}: SYN")]
+            return [Judged(True, charge=self.charge(p, src, dst, zone, direction, True), why=f"{direction}: SYN")]
+        action, named = self.policy.verdict(peer, local, TCP, lport, zone)
+        can_in = self.permitted(peer, local, TCP, lport, zone, self.policy.default_of(local, "ingress"))
+        can_out = self.permitted(local, peer, TCP, pport, zone, self.policy.default_of(local, "egress"))
+        charge = self.charge(p, src, dst, zone, direction)
+        if named and action in (ALLOW, FAILSAFE):
+            return [Judged(True, charge=() if out else charge, why=f"{direction}: the rule names the port")]
+        if out and can_out is True:
+            return [Judged(True, charge=charge, why="out: continuation")]
+        if (ns, local.address, lport, peer.address, pport) in self.connected:
+            outside = (ns, local.address, lport) in self.listening
+            answer = can_in if outside else can_out
+            if answer is True:
+                return [Judged(True, charge=charge if outside and not out else (), why=f"{direction}: socket")]
+            return [Judged(False, [answer, "no_flow"], why=f"{direction}: socket, forbidden")]
+        if can_in is True:
+            return [Judged(True, charge=() if out else charge, why=f"{direction}: default or any port")]
+        return [Judged(False, ["no_flow"], why=f"{direction}: no flow")]
+
+    # -- UDP and protocols without ports
+
+    def make(self, region, p, opener, other):
+        if p.no_state:
+            return []
+        key = self.flow_key(region, p, opener, other)
+        if key is None:
+            return []
+        return [lambda: self.flows.__setitem__(key, self.now)]
+
+    def flow_key(self, region, p, opener, other):
+        """The entry of the flow that this packet belongs to, when `opener` opened it."""
+        if p.icmp_type >= 0:
+            request, reply = ECHO[p.family]
+            if p.icmp_type not in (request, reply) or p.icmp_type != (request if opener == p.src else reply):
+                return None
+            return region, p.proto, opener, p.echo_id, other, 0
+        if p.proto in (TCP, UDP, SCTP):
+            lport, rport = (p.sport, p.dport) if opener == p.src else (p.dport, p.sport)
+            return region, p.proto, opener, lport, other, rport
+        return region, p.proto, opener, 0, other, 0
+
+    def has_flow(self, region, p, opener, other):
+        return self.flow_key(region, p, opener, other) in self.flows
+
+    def numbers(self, p, out):
+        """(service of the local end that the packet would answer for, service of the peer) as rule numbers."""
+        if p.icmp_type >= 0:
+            request, reply = ECHO[p.family]
+            if p.icmp_type == reply:
+                return (request, reply) if out else (reply, request)
+            if p.icmp_type == request:
+                return (reply, request) if out else (request, reply)
+            return p.icmp_type, p.icmp_type
+        if p.proto in (UDP, SCTP):
+            return (p.sport, p.dport) if out else (p.dport, p.sport)
+        return 0, 0
+
+    def datagrams(self, p, direction, src, dst, zone, ns):
+        out = direction == "out"
+        local, peer = (src, dst) if out else (dst, src)
+        at_local, at_peer = self.numbers(p, out)
+        policy = self.policy
+        action, named = policy.verdict(peer, local, p.proto, at_local, zone)
+        named = named and action in (ALLOW, FAILSAFE)
+        can_in = self.permitted(peer, local, p.proto, at_local, zone, policy.default_of(local, "ingress"))
+        can_out = self.permitted(local, peer, p.proto, at_peer, zone, policy.default_of(local, "egress"))
+        charge = self.charge(p, src, dst, zone, direction, p.init)
+        request, reply = ECHO[p.family]
+        if out:
+            answers = p.icmp_type < 0 or p.icmp_type == reply
+            if named and answers:
+                return [Judged(True, why="out: answer from a port that a rule names")]
+            if can_out is True:
+                effects = [] if can_in is True else self.make("own", p, p.src, p.dst)
+                return [Judged(True, charge=charge, effects=effects, why="out: egress policy")]
+            if answers and self.has_flow("answer", p, peer.address, local.address) and can_in is True:
+                return [Judged(True, why="out: answer to a flow seen")]
+            return [Judged(False, [can_out], why="out: egress policy")]
+        if can_in is True:
+            passes = Judged(True, charge=charge, why="in: ingress policy")
+            opens = p.icmp_type < 0 or p.icmp_type == request
+            if opens and not named and can_out is not True:
+                passes.effects = self.make("answer", p, p.src, p.dst)
+            return [passes]
+        hit = self.has_flow("own", p, local.address, peer.address)
+        if p.proto == UDP and (ns, local.address, p.dport, peer.address, p.sport) in self.datagram:
+            hit = True
+        if hit:
+            if can_out is True:
+                return [Judged(True, why="in: reply")]
+            return [Judged(False, [can_in, can_out, "no_flow"], why="in: reply, now forbidden")]
+        return [Judged(False, [can_in], why="in: ingress policy")]
+
+    # -- transit
+
+    def forward(self, p, src, dst, zone):
+        default = self.policy.forward
+        answer = self.permitted(src, dst, *p.service(), zone, default)
+        if answer is True:
+            opening = p.proto == TCP and p.opens_tcp
+            effects = []
+            if not self.has_flow("transit", p, p.dst, p.src):
+                effects = self.make("transit", p, p.src, p.dst)
+            return [Judged(True, charge=self.charge(p, src, dst, zone, "forward", opening), effects=effects, why="forward policy")]
+        if self.has_flow("transit", p, p.dst, p.src) and not (p.proto == TCP and p.opens_tcp):
+            number = p.sport
+            if p.icmp_type >= 0:
+                number = ECHO[p.family][0]
+            elif p.proto not in (TCP, UDP, SCTP):
+                number = 0
+            said = {self.permitted(dst, src, p.proto, number, z, default) is True for z in ("nic", "nic2", "other")}
+            reply = [Judged(True, why="transit reply")] if True in said else []
+            if False in said:
+                reply.append(Judged(False, [answer, "deny", "default", "no_flow"], why="transit reply, forbidden"))
+            return reply
+        return [Judged(False, [answer], why="forward policy")]
+
+    def masq_reply(self, p):
+        if p.fragment == "later":
+            return self.fragment_key(p) in self.fragments
+        if p.error:
+            q = p.inner
+            return q is not None and q.src == p.dst and self.inner_flow("masq", q, q.src, q.dst) in self.flows
+        return self.has_flow("masq", p, p.dst, p.src)
+
+    # -- later fragments: DESIGN 1.6
+
+    def later(self, p, direction, src, dst, zone):
+        policy = self.policy
+        proto = p.proto if p.family == 4 else None
+        if direction == "forward":
+            defaults = policy.forward, policy.forward
+        elif direction == "in":
+            defaults = policy.default_of(dst, "ingress"), policy.default_of(dst, "egress")
+        else:
+            defaults = policy.default_of(src, "egress"), policy.default_of(src, "ingress")
+        sides = {"in": (False,), "out": (True,), "forward": (False, True)}[direction]
+        charge = [
+            (x, x.key(src.address, dst.address))
+            for x in policy.limits_of(src, dst, zone, sides)
+            if x.count != "connections" and any(s.proto is None or proto is None or s.proto == proto for s in x.services)
+        ]
+        if policy.some_allowed(src, dst, proto, zone, defaults[0]) or policy.some_allowed(dst, src, proto, zone, defaults[1]):
+            return [Judged(True, charge=charge, why=f"{direction}: some service")]
+        if self.fragment_key(p) in self.fragments:
+            return [Judged(True, charge=charge, why=f"{direction}: first fragment seen")]
+        return [Judged(False, ["deny", "default", "no_flow", "bad_fragment"], why=f"{direction}: later fragment")]
+
+    # -- ICMP errors
+
+    @staticmethod
+    def inner_flow(region, q, opener, other):
+        if q.icmp_type >= 0:
+            return region, q.proto, opener, q.echo_id, other, 0
+        lport, rport = (q.sport, q.dport) if opener == q.src else (q.dport, q.sport)
+        return region, q.proto, opener, lport, other, rport
+
+    def error(self, p, direction, src, dst, zone, ns):
+        q = p.inner
+        if q is None or q.src != p.dst:
+            return [Judged(False, ["icmp_error"], why=f"{direction}: error about nothing readable of its receiver")]
+        if direction == "forward":
+            known = self.inner_flow("transit", q, q.src, q.dst) in self.flows
+            known = known or self.inner_flow("transit", q, q.dst, q.src) in self.flows
+            return [Judged(known, ["icmp_error"], why="forward: error")]
+        if direction == "in":
+            return self.error_in(p, q, src, dst, zone, ns)
+        return self.error_out(p, q, src, dst, zone, ns)
+
+    def error_in(self, p, q, src, dst, zone, ns):
+        """dst sent the quoted packet."""
+        local, peer = dst, End(q.dst, self.kind(q.dst, 0))
+        policy = self.policy
+        refused = Judged(False, ["icmp_error"], why="in: error about no flow of ours")
+        default_in, default_out = policy.default_of(local, "ingress"), policy.default_of(local, "egress")
+        if q.proto == TCP:
+            if (ns, q.src, q.sport, q.dst, q.dport) not in self.connected:
+                return [refused]
+            if (ns, q.src, q.sport) in self.listening:
+                ok = self.permitted(peer, local, TCP, q.sport, zone, default_in)
+            else:
+                ok = self.permitted(local, peer, TCP, q.dport, zone, default_out)
+            return [Judged(ok is True, ["icmp_error", "deny", "default", "no_flow"], why="in: error about a connection")]
+        if q.proto == UDP:
+            action, named = policy.verdict(peer, local, UDP, q.sport, zone)
+            if named and action in (ALLOW, FAILSAFE):
+                return [Judged(True, why="in: error about an answer from a named port")]
+        number = q.icmp_type if q.icmp_type >= 0 else q.dport
+        hit = self.inner_flow("own", q, q.src, q.dst) in self.flows
+        if q.icmp_type >= 0:
+            request = 8 if p.family == 4 else 128
+            hit = hit and q.icmp_type == request
+        if q.proto == UDP and (ns, q.src, q.sport, q.dst, q.dport) in self.datagram:
+            hit = True
+        if hit:
+            ok = self.permitted(local, peer, q.proto, number, zone, default_out)
+            return [Judged(ok is True, ["icmp_error", "deny", "default", "no_flow"], why="in: error about a flow")]
+        if self.inner_flow("answer", q, q.dst, q.src) in self.flows:
+            return [Judged(True, why="in: error about an answer"), refused]
+        return [refused]
+
+    def error_out(self, p, q, src, dst, zone, ns):
+        """The local end refuses the quoted packet, which passed when it came in."""
+        local, peer = src, dst
+        policy = self.policy
+        quoted = End(q.dst, local.kind if q.dst == local.address else self.kind(q.dst, 0))
+        passes = Judged(True, why="out: error about a packet that passed")
+        refused = Judged(False, ["icmp_error", "deny", "default", "no_flow"], why="out: error")
+        number = q.icmp_type if q.icmp_type >= 0 else q.dport
+        if q.proto not in (TCP, UDP, SCTP) and q.icmp_type < 0:
+            number = 0
+        if q.dst == local.address:
+            default = policy.default_of(local, "ingress")
+        else:
+            default = policy.forward
+        ok = self.permitted(peer, quoted, q.proto, number, zone, default)
+        if ok is True:
+            return [passes]
+        # It may have come in as a reply.
+        if q.dst == local.address:
+            if q.proto == TCP and (ns, q.dst, q.dport, q.src, q.sport) in self.connected:
+                return [passes, refused]
+            if q.proto == UDP and (ns, q.dst, q.dport, q.src, q.sport) in self.datagram:
+                return [passes, refused]
+            if self.inner_flow("own", q, q.dst, q.src) in self.flows:
+                return [passes, refused]
+        elif quoted.kind != OTHER or src.kind != SELF:
+            return [refused, passes]
+        return [refused]
+
+    # -- limits: DESIGN 1.4, POLICY.md
+
+    @staticmethod
+    def cost(limit, p):
+        units = p.length if limit.count == "bytes" else 1
+        return units * limit.period_ns * 16 / limit.rate
+
+    def limited(self, p, mask, charge, effects, why):
+        passes = Outcome(True, OK, mask, effects, why)
+        if not charge:
+            return [passes]
+        now = self.now * 16
+        outcomes, uncertain = [], False
+        for limit, key in charge:
+            blocked = self.auto.get((limit.name, key), 0)
+            if blocked > self.now:
+                return [drop("auto_blocked", why=why)]
+        for limit, key in charge:
+            tolerance = limit.burst * limit.period_ns * 16 / limit.rate
+            early = self.tats.get((limit.name, key), 0) - (now + tolerance)
+            slack = max(tolerance, self.cost(limit, p)) * 2e-3 + 16
+            if early > -slack:
+                outcomes.append(Outcome(False, frozenset(("limit", "limit_overflow")), None, self.exceeded(limit, key), why))
+                if early > slack:
+                    return outcomes[-1:]
+        passes.effects = list(effects) + [self.taken(limit, key, self.cost(limit, p)) for limit, key in charge]
+        return outcomes + [passes]
+
+    def taken(self, limit, key, cost):
+        def effect():
+            self.tats[limit.name, key] = max(self.tats.get((limit.name, key), 0), self.now * 16) + cost
+
+        return effect
+
+    def exceeded(self, limit, key):
+        if not limit.block_ns:
+            return ()
+        return (lambda: self.auto.__setitem__((limit.name, key), self.now + limit.block_ns),)

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * runner - runs frames through the real programs for a driver at the other end of a pipe.
+ *
+ * The world is that of tests/prog/harness.h. Messages on stdin, integers little endian:
+ *   P u32 length, u8 forwarding, policy text     compile, judge by it from now on, forget all state; answers u8 1
+ *   B u32 length, operations                      answers three bytes a frame, as one u32 length and the bytes
+ * An operation is one byte and its operands:
+ *   F u8 hook, u8 interface, u8 arrived, u16 length, frame -> u8 passed (2: the kernel refuses to run it),
+ *                       u8 reason (64: none counted), u8 homes
+ *   C u64 ns            the clock goes forward
+ *   K u8 length, u64 ns, address (16 bytes, IPv4 mapped)     run-time block, from now on for so long (0: for ever)
+ *   U                   no run-time blocks
+ *   L                   no limiter state, no automatic blocks
+ * Interfaces: 0 made here, 1 nic, 2 nic2, 3 other, 4 wl, 5 wl2. Before the first message it tells one socket a line
+ * and an empty line.
+ */
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <sched.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "weir_tc.skel.h"
+#include "weir_xdp.skel.h"
+
+#define MESSAGE_MAX (64U << 20)
+#define MAX_CPUS    256
+
+static int reason_fd, home_fd, nr_cpus;
+static int program[WEIR_HOOK_WL_IN + 1];
+
+struct cursor {
+	const __u8 *at;
+	const __u8 *end;
+};
+
+static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(1);
+}
+
+static void take(struct cursor *from, void *to, size_t n)
+{
+	if ((size_t)(from->end - from->at) < n)
+		die("runner: message ends early");
+	memcpy(to, from->at, n);
+	from->at += n;
+}
+
+#define TAKE(from, type)                             \
+	({                                           \
+		type _value;                         \
+		take(from, &_value, sizeof(_value)); \
+		_value;                              \
+	})
+
+static bool read_all(void *to, size_t n)
+{
+	return fread(to, 1, n, stdin) == n;
+}
+
+/* ---- the world's sockets: what the socket table of the node and of a workload may answer. Ports are fixed, so that a
+ * frame means the same in every run. */
+
+enum {
+	SERVED = 7001,
+	OPENED = 7002,
+	SERVER = 7003,
+	CLIENT = 7004,
+	DATAGRAM = 7005,
+	RESOLVER = 5353
+};
+
+static int socket_at(int ns, int type, const char *address, __u16 port)
+{
+	struct sockaddr_in six_or_four[2] = {};
+	struct sockaddr_in *in = six_or_four;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)six_or_four;
+	bool six = strchr(address, ':');
+	int fd, on = 1;
+
+	if (setns(ns, CLONE_NEWNET))
+		die("runner: setns: %s", strerror(errno));
+	fd = socket(six ? AF_INET6 : AF_INET, type, 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (six) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(port);
+		inet_pton(AF_INET6, address, &in6->sin6_addr);
+	} else {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		inet_pton(AF_INET, address, &in->sin_addr);
+	}
+	if (bind(fd, (struct sockaddr *)six_or_four, six ? sizeof(*in6) : sizeof(*in)))
+		die("runner: bind %s %u: %s", address, port, strerror(errno));
+	return fd;
+}
+
+static void connect_to(int fd, const char *address, __u16 port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	int err;
+
+	if (inet_pton(AF_INET, address, &in.sin_addr) == 1) {
+		err = connect(fd, (struct sockaddr *)&in, sizeof(in));
+	} else {
+		inet_pton(AF_INET6, address, &in6.sin6_addr);
+		err = connect(fd, (struct sockaddr *)&in6, sizeof(in6));
+	}
+	if (err)
+		die("runner: connect %s %u: %s", address, port, strerror(errno));
+}
+
+static void tcp_pair(int server_ns, const char *server, __u16 sport, int client_ns,
+		     const char *client, __u16 cport)
+{
+	int listener = socket_at(server_ns, SOCK_STREAM, server, sport);
+
+	if (listen(listener, 4))
+		die("runner: listen: %s", strerror(errno));
+	connect_to(socket_at(client_ns, SOCK_STREAM, client, cport), server, sport);
+	if (accept(listener, NULL, NULL) < 0)
+		die("runner: accept: %s", strerror(errno));
+}
+
+static void open_at(const char *name, int ns, const char *here, const char *there, __u16 add)
+{
+	tcp_pair(ns, here, SERVED, world.outside_ns, there, CLIENT + add);
+	printf("tcp %s %s %u %s %u 1\n", name, here, SERVED, there, CLIENT + add);
+	tcp_pair(world.outside_ns, there, SERVER + add, ns, here, OPENED);
+	printf("tcp %s %s %u %s %u 0\n", name, here, OPENED, there, SERVER + add);
+	connect_to(socket_at(ns, SOCK_DGRAM, here, DATAGRAM), there, RESOLVER);
+	printf("udp %s %s %u %s %u 0\n", name, here, DATAGRAM, there, RESOLVER);
+}
+
+static void open_sockets(void)
+{
+	open_at("node", world.node_ns, SELF4, OUTSIDE4, 0);
+	open_at("node", world.node_ns, SELF6, OUTSIDE6, 0);
+	open_at("pod", world.pod_ns, POD4, OUTSIDE4, 100);
+	open_at("pod", world.pod_ns, POD6, OUTSIDE6, 100);
+	if (setns(world.node_ns, CLONE_NEWNET))
+		die("runner: setns: %s", strerror(errno));
+	printf("\n");
+	fflush(stdout);
+}
+
+/* ---- one frame */
+
+static __u32 interface(__u8 selector)
+{
+	const __u32 index[] = {0, world.nic, world.nic2, world.other, world.wl, world.wl2};
+
+	if (selector >= sizeof(index) / sizeof(index[0]))
+		die("runner: interface %u", selector);
+	return index[selector];
+}
+
+static __u64 counted(int fd, __u32 n, __u64 *ret)
+{
+	static struct weir_count values[WEIR_NR_REASONS * MAX_CPUS];
+	static __u32 keys[WEIR_NR_REASONS];
+	__u32 count = n, next = 0;
+
+	if (bpf_map_lookup_batch(fd, NULL, &next, keys, values, &count, NULL) && errno != ENOENT)
+		die("runner: counters: %s", strerror(errno));
+	for (__u32 i = 0; i < count; i++) {
+		ret[keys[i]] = 0;
+		for (int cpu = 0; cpu < nr_cpus; cpu++)
+			ret[keys[i]] += values[i * nr_cpus + cpu].passed_packets +
+					values[i * nr_cpus + cpu].dropped_packets;
+	}
+	return count;
+}
+
+struct totals {
+	__u64 reason[WEIR_NR_REASONS];
+	__u64 home[WEIR_NR_HOMES];
+};
+static struct totals before;
+
+static void count(struct totals *ret)
+{
+	counted(reason_fd, WEIR_NR_REASONS, ret->reason);
+	counted(home_fd, WEIR_NR_HOMES, ret->home);
+}
+
+static void moved(__u8 answer[3])
+{
+	struct totals after;
+
+	count(&after);
+	answer[1] = WEIR_NR_REASONS;
+	for (int i = 0; i < WEIR_NR_REASONS; i++) {
+		if (after.reason[i] == before.reason[i])
+			continue;
+		/* Notices accompany a verdict. */
+		if (i >= WEIR_BLOCK_ADDED && answer[1] != WEIR_NR_REASONS)
+			continue;
+		answer[1] = i;
+	}
+	answer[2] = 0;
+	for (int i = 0; i < WEIR_NR_HOMES; i++)
+		if (after.home[i] != before.home[i])
+			answer[2] |= 1 << i;
+	before = after;
+}
+
+static void run_one(struct cursor *from, __u8 answer[3])
+{
+	static __u8 in[8192], out[16384];
+	__u8 hook = TAKE(from, __u8), at = TAKE(from, __u8), arrived = TAKE(from, __u8);
+	__u16 len = TAKE(from, __u16);
+	struct __sk_buff skb = {.ifindex = interface(at), .ingress_ifindex = interface(arrived)};
+	struct xdp_md md = {.data_end = len, .ingress_ifindex = interface(at)};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = len, .data_out = out,
+		    .data_size_out = sizeof(out), .repeat = 1, .ctx_in = &skb,
+		    .ctx_size_in = sizeof(skb));
+
+	if (hook > WEIR_HOOK_WL_IN || len > sizeof(in))
+		die("runner: frame of %u bytes at hook %u", len, hook);
+	take(from, in, len);
+	if (hook == WEIR_HOOK_XDP) {
+		opts.ctx_in = &md;
+		opts.ctx_size_in = sizeof(md);
+	}
+	answer[0] = 2;
+	answer[1] = WEIR_NR_REASONS;
+	answer[2] = 0;
+	if (bpf_prog_test_run_opts(program[hook], &opts)) {
+		if (errno != EINVAL)
+			die("runner: test run: %s", strerror(errno));
+		return;
+	}
+	answer[0] = opts.retval == (hook == WEIR_HOOK_XDP ? XDP_PASS : (__u32)-1);
+	moved(answer);
+}
+
+static void block_one(struct cursor *from)
+{
+	__u8 length = TAKE(from, __u8);
+	__u64 ns = TAKE(from, __u64);
+	char text[INET6_ADDRSTRLEN];
+	__u8 address[16];
+
+	take(from, address, sizeof(address));
+	if (!memcmp(address, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12))
+		inet_ntop(AF_INET, address + 12, text, sizeof(text));
+	else
+		inet_ntop(AF_INET6, address, text, sizeof(text));
+	block(text, length, ns ? world.control->fake_ns + ns : 0);
+}
+
+static int map_of(const char *name)
+{
+	int fd = bpf_object__find_map_fd_by_name(world.xdp->obj, name);
+
+	if (fd < 0)
+		die("runner: no map %s", name);
+	return fd;
+}
+
+static void clear(const char *name)
+{
+	__u8 key[64];
+
+	while (bpf_map_get_next_key(map_of(name), NULL, key) == 0)
+		bpf_map_delete_elem(map_of(name), key);
+}
+
+static size_t run_batch(struct cursor *from, __u8 *answers)
+{
+	size_t n = 0;
+
+	while (from->at < from->end) {
+		switch (TAKE(from, __u8)) {
+		case 'F':
+			run_one(from, answers + n);
+			n += 3;
+			break;
+		case 'C':
+			world.control->fake_ns += TAKE(from, __u64);
+			break;
+		case 'K':
+			block_one(from);
+			break;
+		case 'U':
+			clear("weir_block");
+			world.control->blocks = 0;
+			break;
+		case 'L':
+			memset(world.tat, 0, WORLD_TATS * sizeof(*world.tat));
+			clear("weir_autoblk");
+			world.control->autoblocks = 0;
+			break;
+		default:
+			die("runner: unknown operation");
+		}
+	}
+	return n;
+}
+
+static void new_policy(char *message)
+{
+	world_reset(NULL);
+	world.forwarding = message[0];
+	policy(message + 1);
+	count(&before);
+	fputc(1, stdout);
+	fflush(stdout);
+}
+
+static void serve(void)
+{
+	__u8 *message = malloc(MESSAGE_MAX + 1), *answers = malloc(MESSAGE_MAX);
+	struct cursor from;
+	__u32 length, n;
+	char type;
+
+	if (!message || !answers)
+		die("runner: no memory");
+	while (read_all(&type, 1) && read_all(&length, sizeof(length))) {
+		if (length > MESSAGE_MAX || !read_all(message, length))
+			die("runner: message of %u bytes", length);
+		message[length] = 0;
+		if (type == 'P') {
+			new_policy((char *)message);
+			continue;
+		}
+		from = (struct cursor){message, message + length};
+		n = run_batch(&from, answers);
+		fwrite(&n, sizeof(n), 1, stdout);
+		fwrite(answers, 1, n, stdout);
+		fflush(stdout);
+	}
+	free(answers);
+	free(message);
+}
+
+int main(void)
+{
+	world_setup(NULL);
+	program[WEIR_HOOK_XDP] = bpf_program__fd(world.xdp->progs.weir_xdp);
+	program[WEIR_HOOK_NIC_IN] = bpf_program__fd(world.tc->progs.weir_nic_in);
+	program[WEIR_HOOK_NIC_OUT] = bpf_program__fd(world.tc->progs.weir_nic_out);
+	program[WEIR_HOOK_WL_OUT] = bpf_program__fd(world.tc->progs.weir_wl_out);
+	program[WEIR_HOOK_WL_IN] = bpf_program__fd(world.tc->progs.weir_wl_in);
+	reason_fd = map_of("weir_rsncnt");
+	home_fd = map_of("weir_homecnt");
+	nr_cpus = libbpf_num_possible_cpus();
+	if (nr_cpus < 1 || nr_cpus > MAX_CPUS)
+		die("runner: %d CPUs", nr_cpus);
+	open_sockets();
+	serve();
+	return 0;
+}
