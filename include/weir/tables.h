@@ -344,9 +344,9 @@ struct weir_control {
 };
 
 /*
- * XDP's mark for TC, before the frame: weir_control.seed, so many times over. Generic XDP on some kernels (seen on 6.18) hands
- * on a packet that it had to copy with mac_len 0; TC then finds data, and the metadata below it, 14 bytes too far up: of 20 bytes of
- * mark the first 6 that it sees are still mark, turned by 14 bytes.
+ * XDP's mark for TC, before the frame: weir_control.seed, so many times over. Generic XDP on some kernels (seen on 6.18)
+ * hands on a packet that it had to copy with mac_len 0; TC then finds data, and the metadata below it, 14 bytes too far
+ * up: of 20 bytes of mark the first 6 that it sees are still mark, turned by 14 bytes.
  */
 #define WEIR_MARK_WORDS 5
 

@@ -85,7 +85,7 @@ mount -t tmpfs -o size=64k tmpfs "$TMP/disk"
 # shellcheck disable=SC2317 # lab_clean calls it
 at_clean() {
 	umount "$TMP/disk" 2>/dev/null || true
-	rm -rf "$(pins)-second"
+	rm -rf "$(pins)-second" "/run/weir/weir+$LAB-node-second".*
 }
 { cat "$TMP/good.yaml"; echo "audit: {file: $TMP/disk/audit.jsonl, events_per_second: 20000, per_source_per_second: 20000}"; } >"$TMP/audit.yaml"
 spawn node daemon "${W[@]}" run "$TMP/audit.yaml"

@@ -96,9 +96,9 @@ lab_clean() {
 	trap '' INT TERM HUP
 	for name in "${!LAB_PIDS[@]}"; do kill -TERM "${LAB_PIDS[$name]}" 2>/dev/null || true; done
 	until_true 2 lab_all_ended || true
-	if declare -F at_clean >/dev/null; then at_clean; fi
 	lab_remove_namespaces "${LAB_ROLES[*]/#/$LAB-}" 2>/dev/null
 	wait 2>/dev/null || true
+	if declare -F at_clean >/dev/null; then at_clean; fi
 	rm -f "/tmp/$LAB.lock"
 	if [ -n "${KEEP:-}" ]; then
 		echo "kept $TMP" >&2
