@@ -129,7 +129,10 @@ const struct packet_case packet_cases[] = {
 	OPENS(0, "B-10 OSPF", ETH(), IP4(), DATA(20, .proto = 89)),
 	OPENS(0, "B-10 VRRP", ETH(), IP4(), DATA(20, .proto = 112)),
 	OPENS(0, "B-10 a protocol with nothing in it", ETH(), IP4(), DATA(0, .proto = 47)),
-	GOOD(LISTENER, PKT_LISTENER | PKT_L2_MULTI, "B-10 IGMP report", ETH(.bytes = "\x01\x00\x5e\0\0\x16", .nr_bytes = 6), IP4(.ttl = 1, .fill = 4, .bytes = "\x94\4\0\0", .nr_bytes = 4, .dst = "224.0.0.22"), DATA(16, .proto = 2)),
+	GOOD(LISTENER, PKT_LISTENER | PKT_L2_MULTI, "B-10 IGMP report", ETH(.bytes = "\x01\x00\x5e\0\0\x16", .nr_bytes = 6), IP4(.ttl = 1, .fill = 4, .bytes = "\x94\4\0\0", .nr_bytes = 4, .dst = "224.0.0.22"), BYTES("\x22\0\0\0\0\0\0\1\4\0\0\0\xe0\0\0\xfb", .proto = 2)),
+	GOOD(OPENS, PKT_L2_MULTI, "B-10 what is no IGMP message, to a group", ETH(.bytes = "\x01\x00\x5e\0\0\x16", .nr_bytes = 6), IP4(.ttl = 1, .dst = "224.0.0.22"), BYTES("\x99\0\0\0\0\0\0\0", .proto = 2)),
+	GOOD(OPENS, PKT_L2_MULTI, "B-10 IGMP cut short", ETH(.bytes = "\x01\x00\x5e\0\0\x16", .nr_bytes = 6), IP4(.ttl = 1, .dst = "224.0.0.22"), BYTES("\x22\0\0\0", .proto = 2)),
+	GOOD(OPENS, 0, "B-10 IGMP report to one host", ETH(), IP4(.ttl = 1), BYTES("\x16\0\0\0\xe0\0\0\xfb", .proto = 2)),
 
 	/* ---- C: ipv6 header chain ---- */
 	OPENS(TCP_OPEN, "C-1 hop-by-hop first", ETH(), IP6(), EXT(.proto = 0), SYN),

@@ -17,7 +17,7 @@
 
 #include "weir/reason.h"
 
-#define FRAME_MAX 4096
+#define FRAME_MAX 9216
 
 struct frame {
 	__u8 byte[FRAME_MAX];

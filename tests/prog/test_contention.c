@@ -159,7 +159,10 @@ static void next_phase(__u64 step_ns)
 #define PHASES 60000
 static _Atomic unsigned char granted[PHASES][2];
 
-/* In each phase everything has expired, and both ask at once for the same two fresh keys: one unit for each. */
+/*
+ * In each phase everything has expired, and both ask at once for the same two fresh keys, in the same order or the other
+ * way round: one unit for each.
+ */
 static void ask_for_fresh_keys(struct worker *worker)
 {
 	struct frame frame[2];
@@ -169,8 +172,8 @@ static void ask_for_fresh_keys(struct worker *worker)
 			frame[k] = worker->frame[(2 * p + k) % 14];
 		next_phase(10 * S_NS);
 		for (int k = 0; k < 2; k++)
-			if (run_passes(&NIC_IN, &frame[k ^ worker->cpu]))
-				atomic_fetch_add(&granted[p][k ^ worker->cpu], 1);
+			if (run_passes(&NIC_IN, &frame[k ^ (worker->cpu & p)]))
+				atomic_fetch_add(&granted[p][k ^ (worker->cpu & p)], 1);
 	}
 }
 

@@ -392,6 +392,13 @@ static void masqueraded_answers_pass_by_their_entry(void **state)
 	assert_drops(&xdp, FRAME(in, IP4(), ICMP(.type = 0, .id = 10)), WEIR_DEFAULT);
 	assert_drops(&xdp, FRAME(in, IP6(), TCP(.flags = F_SYN, .sport = 443, .dport = 40000)),
 		     WEIR_DEFAULT);
+	assert_passes(&leaves, FRAME(out, IP4(), SCTP(), BYTES("\1\0\0\24"), DATA(16)));
+	assert_drops(
+	    &xdp,
+	    FRAME(in, IP4(), SCTP(.sport = 443, .dport = 40000), BYTES("\1\0\0\24"), DATA(16)),
+	    WEIR_DEFAULT);
+	assert_passes(&xdp, FRAME(in, IP4(), SCTP(.sport = 443, .dport = 40000), BYTES("\2\0\0\24"),
+				  DATA(16)));
 	/* An echo request is no answer to an echo request. */
 	assert_drops(&xdp, FRAME(in, IP4(), ICMP(.type = 8, .id = 9)), WEIR_DEFAULT);
 }
@@ -456,6 +463,34 @@ static void a_masqueraded_source_is_nobody_at_a_veth(void **state)
 	both(&made_here, &way, HOME(SELF_OUT) | HOME(WORKLOAD_IN));
 	policy(BASE DENY "allow: [{from: any, to: workloads}]\n");
 	both(&forwarded, &way, HOME(WORKLOAD_IN));
+}
+
+/* ---- frames of more than one buffer ---- */
+
+static void large_frames_are_judged_whole(void **state)
+{
+	const struct ends *in = ends_of(WEIR_HOOK_XDP);
+	const struct hop xdp = {.hook = WEIR_HOOK_XDP}, tc = {.hook = WEIR_HOOK_NIC_IN};
+	struct outcome found;
+
+	policy(BASE DENY "allow: [{name: web, to: self, port: tcp/443}]\n");
+	assert_passes(&xdp, FRAME(in, IP4(), TCP(.flags = F_ACK), DATA(8900)));
+	assert_int_equal(count_rule(rule_counter("web")).passed_bytes, 8940);
+	assert_drops(&xdp, FRAME(in, IP6(), TCP(.flags = F_SYN, .dport = 444), DATA(8900)),
+		     WEIR_DEFAULT);
+	assert_drops(&xdp, FRAME(in, IP4(), SET16(2, 8941), TCP(.flags = F_ACK), DATA(8900)),
+		     WEIR_BAD_LENGTH);
+	/* Headers beyond the first buffer: TC can reach them. */
+	found = run_frame(&xdp, FRAME(in, IP6(), EXT(.proto = 60, .fill = 2040, .repeat = 2),
+				      TCP(.flags = F_SYN, .dport = 444), DATA(1000)));
+	assert_true(found.pass);
+	assert_int_equal(found.reason, WEIR_NR_REASONS);
+	assert_drops(&tc,
+		     FRAME(in, IP6(), EXT(.proto = 60, .fill = 2040, .repeat = 2),
+			   TCP(.flags = F_SYN, .dport = 444)),
+		     WEIR_DEFAULT);
+	assert_passes(&tc, FRAME(in, IP6(), EXT(.proto = 60, .fill = 2040),
+				 TCP(.flags = F_SYN, .dport = 443)));
 }
 
 /* ---- XDP's mark ---- */
@@ -556,6 +591,7 @@ int main(void)
 	    TEST(fragments_of_masqueraded_answers_pass),
 	    TEST(masqueraded_from_an_unwatched_interface_is_transit),
 	    TEST(a_masqueraded_source_is_nobody_at_a_veth),
+	    TEST(large_frames_are_judged_whole),
 	    TEST(xdp_marks_what_it_judged),
 	    TEST(two_hooks_of_a_nic_judge_once),
 	};

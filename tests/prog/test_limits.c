@@ -614,6 +614,53 @@ static void a_full_bucket_forgets_nobody(void **state)
 	assert_drops(&XDP, &frame, WEIR_LIMIT);
 }
 
+/* To the nanosecond: while an entry says anything, nobody takes its place. */
+static void live_entries_are_not_replaced(void **state)
+{
+	static const char *const texts[] = {
+	    BASE LIMIT("to: self, count: packets, rate: 1/minute, entries: 4, overflow: 1/day"),
+	    BASE LIMIT("to: self, count: packets, rate: 1/minute, entries: 2, overflow: 1/day, "
+		       "key: {ipv6: 128}")};
+
+	for (unsigned int wide = 0; wide < 2; wide++) {
+		struct frame newcomer = source4(99), frame;
+
+		world_reset(state);
+		policy(texts[wide]);
+		for (unsigned int i = 0; i < (wide ? 2 : 4); i++) {
+			frame = source4(i);
+			assert_passes(&XDP, &frame);
+		}
+		assert_passes(&XDP, &newcomer); /* by the shared entry, once */
+		world.control->fake_ns += 60 * S_NS - 1;
+		assert_drops(&XDP, &newcomer, WEIR_LIMIT_OVERFLOW);
+		assert_drops(&XDP, &frame, WEIR_LIMIT);
+		world.control->fake_ns += 1;
+		assert_passes(&XDP, &newcomer);
+		assert_drops(&XDP, &newcomer, WEIR_LIMIT);
+	}
+}
+
+/* The insertion lock is held by another CPU: who is in the bucket is charged, who is not is refused, not punished. */
+static void a_locked_bucket_refuses_newcomers_only(void **state)
+{
+	struct frame old = source4(0), newcomer = source4(1);
+	__u64 *lock = &world.tat[0].entry[0].tat;
+
+	policy(BASE LIMIT("to: self, count: packets, rate: 1/minute, burst: 2, entries: 4, "
+			  "on_exceed: {block: 1h}"));
+	assert_passes(&XDP, &old);
+	assert_true(*lock != 0 && !(*lock & WEIR_TAT_LOCK));
+	*lock |= WEIR_TAT_LOCK;
+	assert_passes(&XDP, &old);
+	assert_drops(&XDP, &newcomer, WEIR_LIMIT);
+	assert_true(*lock & WEIR_TAT_LOCK);
+	*lock &= ~WEIR_TAT_LOCK;
+	assert_int_equal(world.control->autoblocks, 0);
+	assert_int_equal(passes_of(&XDP, &newcomer, 5), 3);
+	assert_int_equal(passes_of(&XDP, &old, 5), 1);
+}
+
 static void overflow_entries_are_shared_by_network(void **state)
 {
 	struct frame frame;
@@ -802,6 +849,8 @@ int main(void)
 	    TEST(later_fragments_are_charged),
 	    TEST(aggregates_count_as_their_packets),
 	    TEST(a_full_bucket_forgets_nobody),
+	    TEST(live_entries_are_not_replaced),
+	    TEST(a_locked_bucket_refuses_newcomers_only),
 	    TEST(overflow_entries_are_shared_by_network),
 	    TEST(wide_keys_overflow_as_well),
 	    TEST(a_flood_of_sources_changes_nothing_for_others),

@@ -524,9 +524,9 @@ static void protocols_without_ports(void **state)
 #define BACK6(l4)  FRAME(in(), IP6(.src = THERE6, .dst = PEER6), l4)
 #define TRANSIT                                                                                  \
 	CLOSED                                                                                   \
-	    "timeouts: {half_open: 30s, tcp: 2h, tcp_closing: 30s, udp: 30s, udp_stream: 60s}\n" \
-	    "allow: [{from: [\"198.51.100.0/24\", \"2001:db8:51::/48\"], to: [" THERE4           \
-	    ", \"" THERE6 "\"], port: [tcp/443, udp/53, icmp/8]}]\n"
+	"timeouts: {half_open: 30s, tcp: 2h, tcp_closing: 30s, udp: 30s, udp_stream: 60s}\n"     \
+	"allow: [{from: [\"198.51.100.0/24\", \"2001:db8:51::/48\"], to: [" THERE4 ", \"" THERE6 \
+	"\"], port: [tcp/443, udp/53, icmp/8]}]\n"
 
 static void transit_replies_pass_by_their_entry(void **state)
 {

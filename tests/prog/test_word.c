@@ -151,6 +151,55 @@ static void two_packets_past_the_deadline_fall_back_once(void **state)
 	assert_int_equal(count_reason(WEIR_DEFAULT).dropped_packets, 400);
 }
 
+#define TRIALS 30000
+static atomic_uint trial;
+
+static void *send_at_each_deadline(void *arg)
+{
+	struct frame frame = *FRAME(ends_of(WEIR_HOOK_NIC_IN), IP4(), UDP());
+
+	pin(1);
+	for (unsigned int i = 1; i <= TRIALS; i++) {
+		while (atomic_load(&trial) < 2 * i)
+			;
+		run_passes(AT(.hook = WEIR_HOOK_NIC_IN), &frame);
+		atomic_fetch_add(&trial, 1);
+	}
+	return NULL;
+}
+
+/* Whoever confirms while a packet finds the deadline passed: one of them wins, for good. */
+static void confirming_races_with_falling_back(void **state)
+{
+	const __u64 pending = word_of(1, 6, 1), confirmed = word_of(1, 6, 0);
+	unsigned int won = 0;
+	pthread_t thread;
+
+	policy_fill(0, 5, SHUT);
+	policy_fill(1, 6, OPEN);
+	pin(0);
+	atomic_store(&trial, 0);
+	world.control->word = pending;
+	assert_int_equal(pthread_create(&thread, NULL, send_at_each_deadline, NULL), 0);
+	for (unsigned int i = 1; i <= TRIALS; i++) {
+		__u64 was = pending;
+		bool mine;
+
+		world.control->word = pending;
+		atomic_store(&trial, 2 * i);
+		for (volatile unsigned int n = 0; n < i % 400; n++)
+			;
+		mine = atomic_compare_exchange_strong((_Atomic __u64 *)&world.control->word, &was,
+						      confirmed);
+		while (atomic_load(&trial) == 2 * i)
+			;
+		assert_true(world.control->word == (mine ? confirmed : word_of(0, 7, 0)));
+		won += mine;
+	}
+	pthread_join(thread, NULL);
+	assert_true(won > 0 && won < TRIALS);
+}
+
 static void *flip(void *arg)
 {
 	const __u64 words[] = {word_of(0, 5, 0), word_of(1, 6, 0)};
@@ -238,6 +287,7 @@ int main(void)
 	    TEST(generations_wrap_past_zero),
 	    TEST(a_first_trial_falls_back_to_no_policy),
 	    TEST(two_packets_past_the_deadline_fall_back_once),
+	    TEST(confirming_races_with_falling_back),
 	    TEST(no_packet_is_judged_by_a_mixture),
 	    TEST(events_name_the_policy_that_judged),
 	};
