@@ -471,6 +471,31 @@ WEIR_INLINE enum weir_reason parse_icmp6(const struct view *view, struct packet 
 	return WEIR_OK;
 }
 
+/*
+ * Queries and reports go to groups (RFC 1112, 2236, 3376); what else has this number is judged like any protocol, or it
+ * would carry whatever it likes past every policy.
+ */
+WEIR_INLINE enum weir_reason parse_igmp(const struct view *view, struct packet *pkt, __u32 l4,
+					__u32 left)
+{
+	cursor at = AT(view, l4);
+
+	if (pkt->family != 4 || pkt->flags & PKT_FRAGMENT || left < 8 ||
+	    !address_multicast(&pkt->dst, 4))
+		return WEIR_OK;
+	if (!HAVE(view, at, 8))
+		return WEIR_TRUNCATED;
+	switch (LD8(at, 0)) {
+	case 0x11: /* query */
+	case 0x12: /* report, version 1 */
+	case 0x16: /* 2 */
+	case 0x17: /* leave */
+	case 0x22: /* 3 */
+		pkt->flags |= PKT_LISTENER;
+	}
+	return WEIR_OK;
+}
+
 /* Transport header at pkt->offset of a datagram that ends at @end (offsets into the frame). */
 WEIR_INLINE enum weir_reason parse_transport(const struct view *view, struct packet *pkt, __u32 end,
 					     __u8 hops)
@@ -495,9 +520,7 @@ WEIR_INLINE enum weir_reason parse_transport(const struct view *view, struct pac
 			return WEIR_BAD_HEADER;
 		return parse_icmp6(view, pkt, l4, end, hops);
 	case PROTO_IGMP:
-		if (pkt->family == 4)
-			pkt->flags |= PKT_LISTENER;
-		return WEIR_OK;
+		return parse_igmp(view, pkt, l4, end - l4);
 	default:
 		return WEIR_OK;
 	}
