@@ -39,30 +39,49 @@ static __always_inline __u64 key_rest(const union address *a, __u8 family,
 	return BE64(a->d[1]) & (limit->key6 >= 128 ? ~0ULL : ~0ULL << ((128 - limit->key6) & 63));
 }
 
-static __always_inline void charge_key(const struct visit *v, const struct weir_limit *limit,
-				       __u64 seed, struct limit_charge *charge)
+/* Key of this packet under a limit, and the bucket that it belongs to: v->key, v->bucket. */
+static __always_inline void charge_find(struct visit *v, const struct weir_limit *limit,
+					__u32 index, __u64 seed)
 {
 	const union address *a = limit->per == WEIR_PER_DESTINATION ? &v->pkt.dst : &v->pkt.src;
+	__u64 key0 = 1, key1 = 0;
 
-	charge->key1 = 0;
-	if (limit->per == WEIR_PER_RULE) {
-		charge->key0 = 1;
-		return;
+	if (limit->per != WEIR_PER_RULE) {
+		key0 = key_narrow(a, v->pkt.family, limit);
+		key1 = limit->per == WEIR_PER_PAIR ? key_narrow(&v->pkt.dst, v->pkt.family, limit)
+						   : key_rest(a, v->pkt.family, limit);
 	}
-	charge->key0 = key_narrow(a, v->pkt.family, limit);
-	if (limit->per != WEIR_PER_PAIR) {
-		charge->key1 = key_rest(a, v->pkt.family, limit);
-		return;
-	}
-	charge->key1 = key_narrow(&v->pkt.dst, v->pkt.family, limit);
-	if (limit->key6 > 64 && v->pkt.family == 6) {
+	if (limit->per == WEIR_PER_PAIR && limit->key6 > 64 && v->pkt.family == 6) {
 		/* Two keys of more than 64 bits do not fit: a seeded hash of each stands for it. */
-		charge->key0 =
-		    weir_mix(charge->key0 ^ weir_mix(key_rest(&v->pkt.src, 6, limit), seed), seed) |
-		    1;
-		charge->key1 =
-		    weir_mix(charge->key1 ^ weir_mix(key_rest(&v->pkt.dst, 6, limit), ~seed), seed);
+		key0 = weir_mix(key0 ^ weir_mix(key_rest(&v->pkt.src, 6, limit), seed), seed) | 1;
+		key1 = weir_mix(key1 ^ weir_mix(key_rest(&v->pkt.dst, 6, limit), ~seed), seed);
 	}
+	v->key[0] = key0;
+	v->key[1] = key1;
+	v->bucket =
+	    limit->buckets + ((__u32)weir_mix(key0 ^ weir_mix(key1, seed), seed) & limit->mask);
+	v->touched = index;
+}
+
+/**
+ * charge_touch() - ask for the bucket that the packet will probably be charged in, while it is still being classified:
+ * the two wait for memory at the same time.
+ */
+static __always_inline void charge_touch(struct visit *v, const struct weir_config *config)
+{
+	const struct weir_limit *limit;
+	struct weir_control *c = control();
+	const struct weir_tat *bucket;
+
+	if (config->touch == WEIR_NONE || !c)
+		return;
+	limit = WEIR_TABLE(weir_limit, v->slot, config->touch);
+	if (!limit || (limit->count == WEIR_COUNT_CONNECTIONS && !(v->pkt.flags & PKT_OPENS)))
+		return;
+	charge_find(v, limit, config->touch, c->seed);
+	bucket = bpf_map_lookup_elem(&weir_tat, &v->bucket);
+	if (bucket)
+		(void)*(volatile __u64 *)&bucket->entry[0].key;
 }
 
 static __always_inline void charge_cost(const struct visit *v, const struct weir_limit *limit,
@@ -125,17 +144,14 @@ static __always_inline void autoblock_add(struct visit *v, struct weir_control *
 	}
 }
 
-static __always_inline int charge_table(const struct weir_limit *limit, struct limit_charge *charge,
-					__u64 seed, __u32 mode)
+static __always_inline int charge_table(const struct visit *v, const struct weir_limit *limit,
+					struct limit_charge *charge, __u32 mode)
 {
-	__u32 index =
-	    limit->buckets +
-	    ((__u32)weir_mix(charge->key0 ^ weir_mix(charge->key1, seed), seed) & limit->mask);
 	__u32 wide = limit->flags & WEIR_LIMIT_WIDE;
 
 	if (mode == CHARGE_UNDO)
-		return limit_undo(charge, index, wide);
-	return wide ? limit_wide(charge, index) : limit_narrow(charge, index);
+		return limit_undo(charge, v->bucket, wide);
+	return wide ? limit_wide(charge, v->bucket) : limit_narrow(charge, v->bucket);
 }
 
 /* All sources of a /16 or /32 that hash alike share this entry. */
@@ -169,7 +185,10 @@ __noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
 	limit = WEIR_TABLE(weir_limit, v->slot, index);
 	if (!limit)
 		return WEIR_NO_POLICY;
-	charge_key(v, limit, c->seed, &charge);
+	if (v->touched != index)
+		charge_find(v, limit, index, c->seed);
+	charge.key0 = v->key[0];
+	charge.key1 = v->key[1];
 	charge_cost(v, limit, 0, &charge);
 	charge.clock = limit->flags & WEIR_LIMIT_JIFFIES;
 	charge.check = mode == CHARGE_LOOK;
@@ -184,7 +203,7 @@ __noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
 			why = WEIR_AUTO_BLOCKED;
 	}
 	if (why == WEIR_OK) {
-		result = charge_table(limit, &charge, c->seed, mode);
+		result = charge_table(v, limit, &charge, mode);
 		if (result == LIMIT_FULL) {
 			if (mode == CHARGE_TAKE) {
 				v->notice = WEIR_OVERFLOW_USED;

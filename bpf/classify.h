@@ -147,7 +147,7 @@ WEIR_FUNC_ONE_CALLER __u32 classify_verdict(__u32 slot, __u32 src, __u32 dst, __
 	width = config->nr_service_classes;
 	column = (zone < config->nr_zones ? zone : 0) * width + group->class[service & 3];
 	if (config->cell_mask == WEIR_NONE) {
-		i = row * width * config->nr_zones + column;
+		i = (row & ~WEIR_ROW_OWN_DEFAULT) * width * config->nr_zones + column;
 		dense = WEIR_TABLE(weir_cell, slot, i >> 1);
 		return dense ? dense->value[i & 1] : WEIR_NONE;
 	}
@@ -155,6 +155,8 @@ WEIR_FUNC_ONE_CALLER __u32 classify_verdict(__u32 slot, __u32 src, __u32 dst, __
 	i = classify_exact(WEIR_TABLE(weir_cellx, slot, i), row, column, WEIR_NONE);
 	if (i != WEIR_NONE)
 		return i;
+	if (!(row & WEIR_ROW_OWN_DEFAULT))
+		return config->cell_default;
 	i = weir_exact_hash(row, WEIR_NONE, config->seed) & config->cell_mask;
 	return classify_exact(WEIR_TABLE(weir_cellx, slot, i), row, WEIR_NONE, WEIR_NONE);
 }

@@ -783,6 +783,7 @@ static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, stru
 			v->dst_kind = WEIR_OTHER;
 	}
 	zone_of(v, config, v->ifindex);
+	charge_touch(v, config);
 	why = judge_first(v, config);
 	if (why != WEIR_OK || v->dst_kind == WEIR_WORKLOAD) /* a workload's home is its veth */
 		return why;
@@ -947,6 +948,7 @@ static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx,
 		}
 	}
 	zone_of(v, config, v->arrived ? v->arrived : v->ifindex);
+	charge_touch(v, config);
 	why = judge_first(v, config);
 	if (why != WEIR_OK)
 		return why;

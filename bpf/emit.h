@@ -108,13 +108,13 @@ static __always_inline int emit(struct WEIR_CTX *ctx, struct visit *v, enum weir
 {
 	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
 	__u32 reason = FORGET(v->why, why), rule = v->rule;
-	int monitor = config && config->flags & WEIR_CFG_MONITOR;
+	int monitor = config && config->flags & WEIR_CFG_MONITOR, passes = !reason || monitor;
 
 	if (!v->bytes)
 		v->bytes = v->pkt.ip_len;
-	count(bpf_map_lookup_elem(&weir_rsncnt, &reason), v, !reason);
+	count(bpf_map_lookup_elem(&weir_rsncnt, &reason), v, passes);
 	if (rule != WEIR_NONE)
-		count(bpf_map_lookup_elem(&weir_rulecnt, &rule), v, !reason);
+		count(bpf_map_lookup_elem(&weir_rulecnt, &rule), v, passes);
 	if (reason)
 		event_send(ctx, v, reason, monitor ? WEIR_EVENT_WOULD_DROP : WEIR_EVENT_DROP);
 	else if (v->log)
@@ -123,7 +123,7 @@ static __always_inline int emit(struct WEIR_CTX *ctx, struct visit *v, enum weir
 		event_send(ctx, v, v->notice,
 			   v->notice >= WEIR_BLOCK_ADDED ? WEIR_EVENT_NOTICE
 							 : WEIR_EVENT_WOULD_DROP);
-	return reason && !monitor;
+	return !passes;
 }
 
 #endif

@@ -29,6 +29,7 @@
  * @reply:    the packet belongs to a flow that its destination opened
  * @why:      enum weir_reason; passes through here, so that what follows is verified once
  * @applies:  bit i: the verdict's limit i counts this packet here
+ * @touched:  index of the limit whose key and bucket are in @key and @bucket, WEIR_NONE: none
  * @use, @query: arguments of look-ups under way, not zeroed
  */
 struct visit {
@@ -55,6 +56,9 @@ struct visit {
 	__u8 log;
 	__u8 why;
 	__u16 applies;
+	__u32 touched;
+	__u32 bucket;
+	__u64 key[2];
 	struct flow_use use;
 	struct socket_query query;
 };
@@ -114,6 +118,7 @@ static __always_inline struct visit *visit_begin(__u8 hook, __u32 ifindex)
 	v->ifindex = ifindex;
 	v->rule = WEIR_NONE;
 	v->limit = WEIR_NONE;
+	v->touched = WEIR_NONE;
 	v->nsid = -1;
 	v->segments = 1;
 	v->direction = WEIR_DIR_NONE;

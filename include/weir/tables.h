@@ -120,8 +120,10 @@ struct weir_service {
  *               kind of the source
  *   weir_cell_S (row, service) -> verdict index; service = zone * nr_service_classes + service class;
  *               dense index row * (nr_zones * nr_service_classes) + service;
- *               not listed: the value of (row, WEIR_NONE), which every row of an exact table lists
+ *               not listed: config.cell_default, or the value of (row, WEIR_NONE) where the row's number has
+ *               WEIR_ROW_OWN_DEFAULT. Rows keep that bit in keys; a dense index is without it
  */
+#define WEIR_ROW_OWN_DEFAULT 0x80000000u
 struct weir_dense { /* entry index / 2, value[index & 1] */
 	__u32 value[2];
 };
@@ -268,6 +270,8 @@ struct weir_text { /* weir_text_S: the policy in canonical form, NUL-terminated,
  * struct weir_config - the numbers of one slot, one entry.
  * @generation: of the policy in this slot; 0: the slot holds none
  * @pair_mask, @cell_mask: buckets - 1 of the exact table; WEIR_NONE: the table is dense
+ * @cell_default: verdict of services that an exact cell table does not list, in rows without WEIR_ROW_OWN_DEFAULT
+ * @touch:      limit whose bucket is asked for while the packet is still being classified, WEIR_NONE: none
  * @event_interval_ns, @event_source_interval_ns: events in all and per source, as GCRA intervals; the burst is one
  *              second's worth; 0: no limit
  * @sha256:     of the policy files as read
@@ -292,6 +296,8 @@ struct weir_config {
 	__u32 udp_stream_s;
 	__u32 icmp_s;
 	__u32 half_open_s;
+	__u32 cell_default;
+	__u32 touch;
 	__u32 pad;
 	__u64 event_interval_ns;
 	__u64 event_source_interval_ns;
@@ -459,11 +465,15 @@ struct weir_autoblk {
 };
 #define WEIR_MAX_AUTOBLOCKS 65536
 
-/* weir_rulecnt, weir_limcnt, weir_rsncnt, weir_homecnt: per CPU. A packet is counted by exactly one rule (or default). */
+/*
+ * weir_rulecnt, weir_limcnt, weir_rsncnt, weir_homecnt: per CPU. A packet is counted by exactly one rule (or default).
+ * In weir_rulecnt and weir_rsncnt, what mode monitor lets through has passed, under the reason that would have dropped
+ * it; homes and limits count what they decided.
+ */
 struct weir_count {
 	__u64 passed_packets;
 	__u64 passed_bytes;
-	__u64 dropped_packets; /* monitor mode: would have been dropped */
+	__u64 dropped_packets;
 	__u64 dropped_bytes;
 };
 /* weir_homecnt: index WEIR_HOME_*: each (address, direction) is judged once, at its home. */

@@ -52,11 +52,22 @@ static int config_build(struct builder *b)
 	return 0;
 }
 
+/* The first limit with a bucket for each packet's own key, at the home of its receiver. */
+static __u32 limit_to_touch(const struct tables *tables)
+{
+	for (size_t i = 0; i < tables->weir_cfg->nr_limits; i++)
+		if (!(tables->weir_limit[i].flags & WEIR_LIMIT_EGRESS) &&
+		    tables->weir_limit[i].mask)
+			return i;
+	return WEIR_NONE;
+}
+
 static int config_finish(struct builder *b)
 {
 	struct weir_config *config = b->tables->weir_cfg;
 
 	config->nr_classes = b->classes.intern.n;
+	config->touch = limit_to_touch(b->tables);
 	config->nr_service_classes = b->ports.nr_real + b->ports.nr_fragments;
 	config->nr_zones = b->zones.nr;
 	b->tables->nr_rules_only = b->policy->nr_rules;

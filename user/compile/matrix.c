@@ -283,6 +283,24 @@ static void list_pairs(struct builder *b, struct matrix *pairs)
 	}
 }
 
+/* The default that most rows share is not listed for each of them; the others' numbers say that they have their own. */
+static int share_default(struct builder *b, size_t rows, size_t nr_numbers)
+{
+	_cleanup_free_ __u32 *tally = calloc(b->cells.verdicts.n + 1, sizeof(*tally));
+	__u32 shared = 0;
+
+	if (!tally)
+		return -ENOMEM;
+	for (size_t row = 0; row < rows; row++)
+		if (++tally[b->cells.fallback[row]] > tally[shared])
+			shared = b->cells.fallback[row];
+	for (size_t i = 0; i < nr_numbers; i++)
+		if (b->cells.fallback[b->cells.final[i]] != shared)
+			b->cells.final[i] |= WEIR_ROW_OWN_DEFAULT;
+	b->tables->weir_cfg->cell_default = shared;
+	return 0;
+}
+
 static int list_cells(struct builder *b, struct matrix *cells)
 {
 	size_t n = b->cells.nr_cells + cells->rows;
@@ -300,11 +318,16 @@ static int list_cells(struct builder *b, struct matrix *cells)
 		return -ENOMEM;
 	for (size_t row = 0; row < cells->rows; row++) {
 		const struct row *r = &b->cells.row[row];
+		__u32 number = row;
 
-		listed[cells->n++] = (struct pair){row, WEIR_NONE, b->cells.fallback[row]};
-		for (size_t i = r->first; i < r->first + r->n; i++)
+		if (b->cells.fallback[row] != b->tables->weir_cfg->cell_default) {
+			number |= WEIR_ROW_OWN_DEFAULT;
 			listed[cells->n++] =
-			    (struct pair){row, b->cells.cell[i].column, b->cells.cell[i].verdict};
+			    (struct pair){number, WEIR_NONE, b->cells.fallback[row]};
+		}
+		for (size_t i = r->first; i < r->first + r->n; i++)
+			listed[cells->n++] = (struct pair){number, b->cells.cell[i].column,
+							   b->cells.cell[i].verdict};
 	}
 	return 0;
 }
@@ -315,8 +338,10 @@ int matrices_build(struct builder *b)
 	struct matrix cells = {.rows = b->cells.intern.n,
 			       .columns = (b->ports.nr_real + b->ports.nr_fragments) * b->zones.nr};
 	__u32 seed = 0;
-	int err = list_cells(b, &cells);
+	int err = share_default(b, cells.rows, b->pairs.intern.n);
 
+	if (!err)
+		err = list_cells(b, &cells);
 	if (!err) {
 		list_pairs(b, &pairs);
 		shape(b, &pairs);
