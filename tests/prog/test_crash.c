@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "kernel/internal.h"
 
@@ -269,7 +270,7 @@ static int setup(void **state)
 		print_message("needs root\n");
 		exit(77);
 	}
-	snprintf(dir, sizeof(dir), "/sys/fs/bpf/weir/weir-test-crash-%d", getpid());
+	snprintf(dir, sizeof(dir), "/sys/fs/bpf/weir-test-crash-%d", getpid());
 	if (unshare(CLONE_NEWNET) < 0)
 		return -1;
 	return system("ip link add cr0 type veth peer name cr1 && ip link set cr0 up && "

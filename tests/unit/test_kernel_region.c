@@ -355,6 +355,31 @@ static void debts_of_both_regions_add_up(void **state)
 	free(c);
 }
 
+static void after_a_crash_each_owes_no_less_than_in_either_region(void **state)
+{
+	struct carried *c = calloc(1, sizeof(*c));
+	struct weir_limit limit = limit_of(1, SECOND, 50, 64);
+	struct region_merge merge = merge_of(c, &limit, &limit);
+
+	put(c->old, &limit, V4(1), NOW + 5 * SECOND);
+	put(c->new, &limit, V4(1), NOW + 3 * SECOND);
+	put(c->old, &limit, V4(2), NOW + 2 * SECOND);
+	put(c->new, &limit, V4(2), NOW + 4 * SECOND);
+	put(c->old, &limit, V4(3), NOW + 1 * SECOND);
+	c->old_over[3] = NOW + SECOND / 100;
+	c->new_over[3] = NOW + SECOND / 200;
+	c->old_over[4] = NOW + SECOND / 200;
+	c->new_over[4] = NOW + SECOND / 100;
+	merge.at_least = true;
+	region_merge(&merge);
+	assert_int_equal(tat_of(c->new, &limit, V4(1)), NOW + 5 * SECOND);
+	assert_int_equal(tat_of(c->new, &limit, V4(2)), NOW + 4 * SECOND);
+	assert_int_equal(tat_of(c->new, &limit, V4(3)), NOW + 1 * SECOND);
+	assert_int_equal(c->new_over[3], NOW + SECOND / 100);
+	assert_int_equal(c->new_over[4], NOW + SECOND / 100);
+	free(c);
+}
+
 static void what_finds_no_place_is_charged_to_overflow(void **state)
 {
 	struct carried *c = calloc(1, sizeof(*c));
@@ -491,6 +516,7 @@ int main(void)
 	    cmocka_unit_test(charges_since_the_copy_are_added_to_what_the_new_region_took),
 	    cmocka_unit_test(passes_carry_each_charge_once),
 	    cmocka_unit_test(debts_of_both_regions_add_up),
+	    cmocka_unit_test(after_a_crash_each_owes_no_less_than_in_either_region),
 	    cmocka_unit_test(what_finds_no_place_is_charged_to_overflow),
 	    cmocka_unit_test(wide_keys_are_carried_whole),
 	    cmocka_unit_test(snapshot_leaves_flags_and_half_made_entries_out),

@@ -125,6 +125,7 @@ int lock_take(const char *dir, const char *suffix, unsigned int wait_ms);
 void lock_remove(const char *dir, const char *suffix);
 
 /* ---- pin.c ---- */
+#define PIN_TEMPNAME "~" /* in front of a pin that is about to take the place of another */
 int pin_path(const struct kernel *kernel, const char *folder, const char *name, char *ret);
 /** pin_mount() - mount bpffs at /sys/fs/bpf when @dir lies there and it is missing. */
 int pin_mount(const char *dir, struct diag *diag);

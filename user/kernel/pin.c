@@ -10,9 +10,8 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#define BPFFS	     "/sys/fs/bpf"
-#define BPFFS_MAGIC  0xcafe4a11
-#define PIN_TEMPNAME "~" /* in front of a pin that is about to take the place of another */
+#define BPFFS	    "/sys/fs/bpf"
+#define BPFFS_MAGIC 0xcafe4a11
 
 static const char *const folders[] = {"maps", "progs", "links"};
 
@@ -203,6 +202,9 @@ int pin_rename(const struct kernel *kernel, const char *folder, const char *from
 
 	if (!err)
 		err = pin_path(kernel, folder, to, new);
+	if (err)
+		return err;
+	err = fault("rename");
 	if (err)
 		return err;
 	return rename(old, new) < 0 ? -errno : 0;

@@ -211,40 +211,55 @@ static __u64 most_in_sum(const struct weir_limit *limit, bool overflow)
 	return 2 * most(limit, overflow);
 }
 
+/* What one source owes in one region, to be owed in another, and how. */
+struct debt {
+	__u64 owed, now, cap;
+	bool at_least;
+};
+
+static __u64 owed_with(const struct debt *debt, __u64 tat)
+{
+	__u64 has = tat > debt->now ? tat - debt->now : 0, owed = debt->owed;
+
+	if (!debt->at_least)
+		owed += has;
+	else if (owed < has)
+		owed = has;
+	return owed < debt->cap ? owed : debt->cap;
+}
+
 /* 1: charged; 0: the key is not there; -1: lost a race. */
-static int add_existing(struct weir_tat *bucket, const __u64 key[2], bool wide, __u64 debt,
-			__u64 now, __u64 cap)
+static int add_existing(struct weir_tat *bucket, const __u64 key[2], bool wide,
+			const struct debt *debt)
 {
 	for (int i = 0; i < entries_of(wide); i++) {
 		struct entry e = entry_at(bucket, i, wide);
-		__u64 raw = load(e.tat), tat = raw & WEIR_TAT_MASK, owed;
+		__u64 raw = load(e.tat), tat = raw & WEIR_TAT_MASK, next;
 
 		if (raw & WEIR_TAT_DEAD || !is_key(&e, key))
 			continue;
-		owed = (tat > now ? tat - now : 0) + debt;
-		if (owed > cap)
-			owed = cap;
-		if (now + owed <= tat)
+		next = debt->now + owed_with(debt, tat);
+		if (next <= tat)
 			return 1;
-		return cas(e.tat, raw, (now + owed) | (raw & WEIR_TAT_LOCK)) ? 1 : -1;
+		return cas(e.tat, raw, next | (raw & WEIR_TAT_LOCK)) ? 1 : -1;
 	}
 	return 0;
 }
 
-static bool add_new(struct weir_tat *bucket, const __u64 key[2], bool wide, __u64 debt, __u64 now)
+static bool add_new(struct weir_tat *bucket, const __u64 key[2], bool wide, const struct debt *debt)
 {
 	for (int i = 0; i < entries_of(wide); i++) {
 		struct entry e = entry_at(bucket, i, wide);
 		__u64 raw = load(e.tat);
 
-		if (raw & WEIR_TAT_DEAD || (raw & WEIR_TAT_MASK) > now)
+		if (raw & WEIR_TAT_DEAD || (raw & WEIR_TAT_MASK) > debt->now)
 			continue;
 		if (!cas(e.tat, raw, WEIR_TAT_DEAD | (raw & WEIR_TAT_LOCK)))
 			continue;
 		__atomic_exchange_n(e.key0, key[0], __ATOMIC_SEQ_CST);
 		if (e.key1)
 			__atomic_exchange_n(e.key1, key[1], __ATOMIC_SEQ_CST);
-		__atomic_exchange_n(e.tat, (now + debt) | (i == 0 ? WEIR_TAT_LOCK : 0),
+		__atomic_exchange_n(e.tat, (debt->now + debt->owed) | (i == 0 ? WEIR_TAT_LOCK : 0),
 				    __ATOMIC_SEQ_CST);
 		return true;
 	}
@@ -252,13 +267,13 @@ static bool add_new(struct weir_tat *bucket, const __u64 key[2], bool wide, __u6
 }
 
 /* false: the bucket is full of others. */
-static bool bucket_add(struct weir_tat *bucket, const __u64 key[2], bool wide, __u64 debt,
-		       __u64 now, __u64 cap)
+static bool bucket_add(struct weir_tat *bucket, const __u64 key[2], bool wide,
+		       const struct debt *debt)
 {
 	__u64 *lock = entry_at(bucket, 0, wide).tat;
 
 	for (int round = 0; round < MERGE_ROUNDS; round++) {
-		int done = add_existing(bucket, key, wide, debt, now, cap);
+		int done = add_existing(bucket, key, wide, debt);
 		__u64 raw = load(lock);
 
 		if (done > 0)
@@ -270,26 +285,32 @@ static bool bucket_add(struct weir_tat *bucket, const __u64 key[2], bool wide, _
 			continue;
 		}
 		do
-			done = add_existing(bucket, key, wide, debt, now, cap);
+			done = add_existing(bucket, key, wide, debt);
 		while (done < 0);
 		if (!done)
-			done = add_new(bucket, key, wide, debt, now);
+			done = add_new(bucket, key, wide, debt);
 		__atomic_fetch_and(lock, ~WEIR_TAT_LOCK, __ATOMIC_SEQ_CST);
 		return done > 0;
 	}
 	return false;
 }
 
-static void overflow_add(__u64 *entry, __u64 debt, __u64 now, __u64 cap)
+static void overflow_add(__u64 *entry, const struct debt *debt)
 {
 	for (int round = 0; round < MERGE_ROUNDS; round++) {
-		__u64 raw = load(entry), owed = (raw > now ? raw - now : 0) + debt;
+		__u64 raw = load(entry), next = debt->now + owed_with(debt, raw);
 
-		if (owed > cap)
-			owed = cap;
-		if (now + owed <= raw || cas(entry, raw, now + owed))
+		if (next <= raw || cas(entry, raw, next))
 			return;
 	}
+}
+
+static struct debt debt_of(const struct region_merge *m, __u64 owed, bool overflow)
+{
+	return (struct debt){.owed = owed,
+			     .now = m->now,
+			     .cap = most_in_sum(m->to, overflow),
+			     .at_least = m->at_least};
 }
 
 /* Which overflow entry a key falls on: programs take the group of its address, which the key still holds. */
@@ -321,7 +342,8 @@ static size_t merge_bucket(const struct region_merge *m, __u32 index, bool wide)
 	for (int i = 0; i < entries_of(wide); i++) {
 		struct entry e = entry_at((struct weir_tat *)&m->after[index], i, wide);
 		__u64 key[2] = {load(e.key0), e.key1 ? load(e.key1) : 0};
-		__u64 raw = load(e.tat), base, debt;
+		__u64 raw = load(e.tat), base;
+		struct debt debt, shared;
 		__u32 bucket;
 
 		if (!key[0] || raw & WEIR_TAT_DEAD)
@@ -331,13 +353,12 @@ static size_t merge_bucket(const struct region_merge *m, __u32 index, bool wide)
 			base = m->since;
 		if ((raw & WEIR_TAT_MASK) <= base)
 			continue;
-		debt = debt_rescale((raw & WEIR_TAT_MASK) - base, m->from, m->to, false);
+		debt = debt_of(m, debt_rescale((raw & WEIR_TAT_MASK) - base, m->from, m->to, false),
+			       false);
 		bucket = (__u32)weir_mix(key[0] ^ weir_mix(key[1], m->seed), m->seed) & m->to->mask;
-		if (!bucket_add(&m->target[bucket], key, wide, debt, m->now,
-				most_in_sum(m->to, false)))
-			overflow_add(&m->target_over[overflow_of(key, m->seed)],
-				     debt_rescale(debt, m->to, m->to, true), m->now,
-				     most_in_sum(m->to, true));
+		shared = debt_of(m, debt_rescale(debt.owed, m->to, m->to, true), true);
+		if (!bucket_add(&m->target[bucket], key, wide, &debt))
+			overflow_add(&m->target_over[overflow_of(key, m->seed)], &shared);
 		carried++;
 	}
 	return carried;
@@ -352,13 +373,14 @@ size_t region_merge(const struct region_merge *m)
 		carried += merge_bucket(m, i, wide);
 	for (__u32 i = 0; m->after_over && i < WEIR_OVERFLOWS; i++) {
 		__u64 base = m->before_over ? m->before_over[i] : 0, tat = load(&m->after_over[i]);
+		struct debt debt;
 
 		if (base < m->since)
 			base = m->since;
 		if (tat <= base)
 			continue;
-		overflow_add(&m->target_over[i], debt_rescale(tat - base, m->from, m->to, true),
-			     m->now, most_in_sum(m->to, true));
+		debt = debt_of(m, debt_rescale(tat - base, m->from, m->to, true), true);
+		overflow_add(&m->target_over[i], &debt);
 		carried++;
 	}
 	return carried;

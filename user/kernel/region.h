@@ -71,6 +71,7 @@ __u64 debt_rescale(__u64 debt, const struct weir_limit *from, const struct weir_
  * @target:            the new region, which programs may be charging
  * @before_over, @after_over, @target_over: WEIR_OVERFLOWS overflow entries each, likewise
  * @seed:              weir_control.seed
+ * @at_least:          debts do not add up: @target holds most of them already, and shall hold no less than @after
  */
 struct region_merge {
 	const struct weir_limit *from, *to;
@@ -80,6 +81,7 @@ struct region_merge {
 	__u64 *target_over;
 	__u64 since, now;
 	__u64 seed;
+	bool at_least;
 };
 
 /**

@@ -309,6 +309,25 @@ static int change_over(struct kernel *kernel, const struct programs *programs,
 	return err;
 }
 
+/*
+ * What was charged and counted in the old maps until the last program left them moves over, while pins still name them:
+ * whoever finishes after a crash needs them.
+ */
+static int settle(struct reload *r)
+{
+	int err = grace();
+
+	if (!err)
+		err = fault("settle");
+	if (!err)
+		err = carry_limiter(r);
+	if (!err)
+		err = counters_carry(&r->kernel->maps, &r->next);
+	return err ? diag_fail(r->diag, err, NULL, "cannot carry counters and limits over: %s",
+			       strerror(-err))
+		   : 0;
+}
+
 static int switch_programs(struct reload *r)
 {
 	struct change change = {};
@@ -319,6 +338,8 @@ static int switch_programs(struct reload *r)
 			  strerror(-err));
 	else
 		err = change_over(r->kernel, &r->programs, carry_limiter, r, &change, r->diag);
+	if (!err)
+		err = settle(r);
 	if (!err) {
 		err = rename_journal(r->kernel);
 		if (err)
@@ -331,20 +352,6 @@ static int switch_programs(struct reload *r)
 	}
 	change_keep(&change);
 	return err;
-}
-
-/* The old maps are still open: what was charged and counted there until the last program left them moves over. */
-static int settle(struct reload *r, struct maps *old)
-{
-	int err = grace();
-
-	if (!err)
-		err = carry_limiter(r);
-	if (!err)
-		err = counters_carry(old, &r->kernel->maps);
-	return err ? diag_fail(r->diag, err, NULL, "cannot carry counters and limits over: %s",
-			       strerror(-err))
-		   : 0;
 }
 
 static void release(struct reload *r, const struct maps *old)
@@ -385,12 +392,10 @@ int load_again(struct kernel *kernel, const __u32 *entries, const bool *grows,
 	programs_close(&kernel->programs);
 	kernel->programs = r.programs;
 	kernel->maps = r.next;
-	err = settle(&r, &old);
 	release(&r, &old);
 	maps_close(&old);
-	if (!err)
-		kernel->meta->flags = settings->fake_clock ? META_FAKE_CLOCK : 0;
-	return err;
+	kernel->meta->flags = settings->fake_clock ? META_FAKE_CLOCK : 0;
+	return 0;
 }
 
 /* ---- after a crash ---- */
@@ -442,6 +447,71 @@ static int recover_counters(struct kernel *kernel)
 	return err;
 }
 
+struct mapping {
+	void *p;
+	size_t bytes;
+};
+
+static struct mapping map_state(const struct kernel *kernel, enum map_id id, bool journal)
+{
+	struct maps maps = {};
+	struct mapping ret = {};
+	char name[NAME_MAX + 1];
+
+	plus(map_name(id), name);
+	maps.fd[id] = pin_get(kernel, "maps", journal ? name : map_name(id));
+	if (maps.fd[id] >= 0 && maps_stat(&maps, id) == 0) {
+		ret.bytes = bytes_of(&maps, id);
+		ret.p = map_mmap(maps.fd[id], ret.bytes);
+	}
+	mem_close_p(&maps.fd[id]);
+	return ret;
+}
+
+/*
+ * Most of what sources owe was copied before the first hook changed over. What was charged since in the old and in the
+ * new maps cannot be told apart from that any more: each source owes no less than it does in either.
+ */
+static int recover_limiter(struct kernel *kernel)
+{
+	_cleanup_free_ struct weir_limit *limit = NULL;
+	struct mapping tat = map_state(kernel, MAP_weir_tat, true);
+	struct mapping over = map_state(kernel, MAP_weir_over, true);
+	struct mapping old_tat = map_state(kernel, MAP_weir_tat, false);
+	struct mapping old_over = map_state(kernel, MAP_weir_over, false);
+	__u64 *over_in_use = over.p ? over.p : old_over.p;
+	__u64 now = mono_ns(kernel) << WEIR_TAT_SHIFT;
+	size_t n = 0;
+	int err = 0;
+
+	if (!old_tat.p || !old_over.p)
+		err = -ENOMEM;
+	if (!err && (tat.p || over.p))
+		err = slot_limits(kernel, word_slot(word_peek(kernel)), &limit, &n);
+	for (size_t i = 0; i < n && !err; i++) {
+		struct region_merge merge = {.from = &limit[i],
+					     .to = &limit[i],
+					     .target_over = over_in_use + limit[i].overflow,
+					     .since = now,
+					     .now = now,
+					     .seed = kernel->control->seed,
+					     .at_least = true};
+
+		if (tat.p) {
+			merge.after = (struct weir_tat *)old_tat.p + limit[i].buckets;
+			merge.target = (struct weir_tat *)tat.p + limit[i].buckets;
+		}
+		if (over.p)
+			merge.after_over = (__u64 *)old_over.p + limit[i].overflow;
+		region_merge(&merge);
+	}
+	map_munmap(tat.p, tat.bytes);
+	map_munmap(over.p, over.bytes);
+	map_munmap(old_tat.p, old_tat.bytes);
+	map_munmap(old_over.p, old_over.bytes);
+	return err;
+}
+
 static int roll_forward(struct kernel *kernel, const struct programs *programs, struct diag *diag)
 {
 	struct change change = {};
@@ -451,15 +521,31 @@ static int roll_forward(struct kernel *kernel, const struct programs *programs, 
 	if (!err)
 		err = grace();
 	if (!err)
+		err = recover_limiter(kernel);
+	if (!err)
 		err = recover_counters(kernel);
 	return err ? err : rename_journal(kernel);
 }
 
+/* A pin that was about to take the place of another; it holds memory that nobody uses. */
+static int drop_unfinished(void *arg, const char *name)
+{
+	const char **folder = ((void **)arg)[1];
+
+	return name[0] == PIN_TEMPNAME[0] ? pin_remove(((void **)arg)[0], *folder, name) : 0;
+}
+
 int load_recover(struct kernel *kernel, struct diag *diag)
 {
+	static const char *const folders[] = {"progs", "maps"};
 	struct programs programs;
 	int found, err = 0;
 
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		void *arg[2] = {kernel, (void *)&folders[i]};
+
+		pin_each(kernel, folders[i], drop_unfinished, arg);
+	}
 	if (!pin_each(kernel, "progs", has_plus, NULL) && !pin_each(kernel, "maps", has_plus, NULL))
 		return 0;
 	found = journal_programs(kernel, &programs);
