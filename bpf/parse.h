@@ -193,9 +193,21 @@ WEIR_INLINE int address_link_local6(const union address *a)
 	return (BE32(a->w[0]) & 0xffc00000) == 0xfe800000;
 }
 
+/* Relays that anybody may run, and what hides IPv4 in its addresses: 6to4 (RFC 7526) and Teredo (RFC 4380). */
+WEIR_INLINE int address_relayed(const union address *a, __u8 family)
+{
+	if (family == 4)
+		return BE32(a->w[3]) >> 8 == 0xc05863; /* 192.88.99.0/24 */
+	return BE32(a->w[0]) >> 16 == 0x2002 || a->w[0] == BE32(0x20010000);
+}
+
 /* Addresses that no packet on a wire may carry. Sources: RFC 1122, 6890, 4291, 4942; 0.0.0.0 and :: are checked later. */
 WEIR_INLINE enum weir_reason parse_martian(const struct packet *pkt)
 {
+	if (address_relayed(&pkt->src, pkt->family))
+		return WEIR_MARTIAN_SOURCE;
+	if (address_relayed(&pkt->dst, pkt->family))
+		return WEIR_MARTIAN_DEST;
 	if (pkt->family == 4) {
 		__u32 src = BE32(pkt->src.w[3]), dst = BE32(pkt->dst.w[3]);
 

@@ -320,6 +320,12 @@ const struct packet_case packet_cases[] = {
 	OPENS(PKT_PORTS, "H-3 VXLAN is a datagram", ETH(), IP4(), UDP(.dport = 4789), DATA(50)),
 
 	/* ---- I: addresses ---- */
+	BAD(MARTIAN_SOURCE, "H-5 from a 6to4 relay", ETH(), IP4(.src = "192.88.99.1"), SYN),
+	BAD(MARTIAN_DEST, "H-5 to a 6to4 relay", ETH(), IP4(.dst = "192.88.99.1"), SYN),
+	BAD(MARTIAN_SOURCE, "H-5 from a 6to4 address", ETH(), IP6(.src = "2002:c000:201::1"), SYN),
+	BAD(MARTIAN_DEST, "H-5 to a 6to4 address", ETH(), IP6(.dst = "2002:c000:201::1"), SYN),
+	BAD(MARTIAN_SOURCE, "H-5 from a Teredo address", ETH(), IP6(.src = "2001::1"), SYN),
+	BAD(MARTIAN_DEST, "H-5 to a Teredo address", ETH(), IP6(.dst = "2001::1"), SYN),
 	BAD(MARTIAN_SOURCE, "I-1 source 0.1.2.3", ETH(), IP4(.src = "0.1.2.3"), SYN),
 	BAD(MARTIAN_SOURCE, "I-1 source 127.0.0.1", ETH(), IP4(.src = "127.0.0.1"), SYN),
 	BAD(MARTIAN_SOURCE, "I-1 source 224.0.0.1", ETH(), IP4(.src = "224.0.0.1"), UDP()),
