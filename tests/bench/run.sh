@@ -7,8 +7,8 @@
 set -euo pipefail
 
 O=${O:-build}
-ns=weir-test-bench
-pins=/sys/fs/bpf/weir-test-bench
+ns=weir-bench # not weir-test-*: a test run that goes on meanwhile would take it for its own
+pins=/sys/fs/bpf/weir-bench
 
 if [ "$(id -u)" != 0 ]; then
 	echo "bench: needs root, to load programs" >&2
