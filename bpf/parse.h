@@ -734,7 +734,7 @@ WEIR_INLINE enum weir_reason parse_arp(const struct view *view, struct packet *p
 }
 
 /** parse_network() - the packet at offset pkt->offset, of Ethernet type @type (wire order). */
-WEIR_PART enum weir_reason parse_network(const struct view *view, struct packet *pkt, __be16 type)
+WEIR_INLINE enum weir_reason parse_network(const struct view *view, struct packet *pkt, __be16 type)
 {
 	__u32 l3 = FORGET(pkt->offset, pkt->offset);
 
@@ -752,6 +752,26 @@ WEIR_PART enum weir_reason parse_network(const struct view *view, struct packet 
 	}
 }
 
+/* Tags behind the addresses: *type and pkt->offset move past them. Out of line, since frames seldom have any. */
+WEIR_PART enum weir_reason parse_tags(const struct view *view, struct packet *pkt, __be16 *type)
+{
+	__u32 l3 = 14;
+
+	for (int i = 0; i < PARSE_MAX_TAGS && (*type == BE16(0x8100) || *type == BE16(0x88a8));
+	     i++) {
+		cursor at = AT(view, l3);
+
+		if (!HAVE(view, at, 4))
+			return WEIR_TRUNCATED;
+		if (BE16(LD16(at, 0)) & 0xfff)
+			return WEIR_VLAN;
+		*type = LD16(at, 2);
+		l3 += 4;
+	}
+	pkt->offset = l3;
+	return *type == BE16(0x8100) || *type == BE16(0x88a8) ? WEIR_VLAN : WEIR_OK;
+}
+
 /**
  * parse_link() - the Ethernet header.
  * @type: Ethernet type behind the tags, wire order; pkt->offset is set to what follows
@@ -759,10 +779,9 @@ WEIR_PART enum weir_reason parse_network(const struct view *view, struct packet 
  * Priority tags (VLAN 0) are walked; other VLANs are not ours. Link-layer control protocols are PKT_CONTROL, and there
  * is nothing behind them to read.
  */
-WEIR_PART enum weir_reason parse_link(const struct view *view, struct packet *pkt, __be16 *type)
+WEIR_INLINE enum weir_reason parse_link(const struct view *view, struct packet *pkt, __be16 *type)
 {
 	cursor at = AT(view, 0);
-	__u32 l3 = 14;
 
 	pkt->ip_len = view->len;
 	if (!HAVE(view, at, 14))
@@ -779,18 +798,9 @@ WEIR_PART enum weir_reason parse_link(const struct view *view, struct packet *pk
 		pkt->flags |= PKT_CONTROL;
 		return WEIR_OK;
 	}
-	for (int i = 0; i < PARSE_MAX_TAGS && (*type == BE16(0x8100) || *type == BE16(0x88a8));
-	     i++) {
-		at = AT(view, l3);
-		if (!HAVE(view, at, 4))
-			return WEIR_TRUNCATED;
-		if (BE16(LD16(at, 0)) & 0xfff)
-			return WEIR_VLAN;
-		*type = LD16(at, 2);
-		l3 += 4;
-	}
-	pkt->offset = l3;
-	return *type == BE16(0x8100) || *type == BE16(0x88a8) ? WEIR_VLAN : WEIR_OK;
+	pkt->offset = 14;
+	return *type == BE16(0x8100) || *type == BE16(0x88a8) ? parse_tags(view, pkt, type)
+							      : WEIR_OK;
 }
 
 /**
