@@ -164,8 +164,8 @@ static void size_and_share(void)
 			assert_int_equal(bpf_map__reuse_fd(map, bpf_map__fd(other)), 0);
 	}
 	/* Frames of test runs always have an Ethernet header. */
-	bpf_program__set_autoload(world.tc->progs.weir_l3_in, false);
-	bpf_program__set_autoload(world.tc->progs.weir_l3_out, false);
+	bpf_program__set_autoload(world.tc->progs.weir_l3_in, world.l3);
+	bpf_program__set_autoload(world.tc->progs.weir_l3_out, world.l3);
 	bpf_program__set_autoload(world.tc->progs.weir_clock, false);
 	assert_int_equal(weir_tc__load(world.tc), 0);
 }

@@ -55,6 +55,7 @@ struct world {
 	__s32 pod_nsid;
 	int node_ns, outside_ns, pod_ns;
 	bool forwarding; /* what the next policy is told about the node */
+	bool l3;	 /* set before world_setup(): weir_l3_in and weir_l3_out are loaded, too */
 	struct tables *tables[WEIR_NR_SLOTS];
 };
 extern struct world world;

@@ -152,11 +152,13 @@ static void next_phase(__u64 step_ns)
 		atomic_store(&phase, now + 1);
 		return;
 	}
-	while (atomic_load(&phase) == now)
-		;
+	/* On a busy machine the other may have to be let in. */
+	for (unsigned int spins = 1; atomic_load(&phase) == now; spins++)
+		if (spins % 2000 == 0)
+			sched_yield();
 }
 
-#define PHASES 60000
+#define PHASES 40000
 static _Atomic unsigned char granted[PHASES][2];
 
 /*

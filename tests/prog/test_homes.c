@@ -4,9 +4,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -562,6 +566,80 @@ static void two_hooks_of_a_nic_judge_once(void **state)
 	bpf_tc_hook_destroy(&hook);
 }
 
+/* ---- NICs without an Ethernet header ---- */
+
+static int open_tun(const char *name)
+{
+	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -1;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
+	assert_int_equal(system("ip link set tun0 up && ip addr add 10.9.0.1/24 dev tun0 && "
+				"ip addr add 2001:db8:9::1/64 dev tun0 nodad"),
+			 0);
+	return fd;
+}
+
+static void attach_tc(__u32 ifindex, enum bpf_tc_attach_point point, int program)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = point);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = 1, .prog_fd = program);
+	int err = bpf_tc_hook_create(&hook);
+
+	assert_true(err == 0 || err == -EEXIST);
+	assert_int_equal(bpf_tc_attach(&hook, &opts), 0);
+}
+
+/* A tunnel's device: frames begin with the IP header. */
+static void devices_without_ethernet_are_judged(void **state)
+{
+	const struct ends ends = {.src4 = "10.9.0.7",
+				  .dst4 = "10.9.0.1",
+				  .src6 = "2001:db8:9::7",
+				  .dst6 = "2001:db8:9::1"};
+	const struct frame in[] = {
+	    *FRAME(&ends, IP4(), UDP(.dport = 9)), *FRAME(&ends, IP6(), UDP(.dport = 9)),
+	    *FRAME(&ends, IP4(), UDP(.dport = 8)), *FRAME(&ends, IP6(), UDP(.dport = 8)),
+	    *FRAME(&ends, IP6(), UDP(), SET16(4, 7))};
+	int fd = open_tun("tun0"), sockets[2];
+	__u32 tun;
+
+	if (fd < 0)
+		skip();
+	tun = if_nametoindex("tun0");
+	policy("interfaces: [tun0]\ndefault: deny\nfailsafe: []\nallow: [{to: self, port: udp/9}, "
+	       "{from: self, to: any, port: udp/7}]\n");
+	watch(tun, WEIR_IF_NIC, -1);
+	counters_clear();
+	attach_tc(tun, BPF_TC_INGRESS, bpf_program__fd(world.tc->progs.weir_l3_in));
+	attach_tc(tun, BPF_TC_EGRESS, bpf_program__fd(world.tc->progs.weir_l3_out));
+	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]); i++)
+		assert_int_equal(write(fd, in[i].byte + 14, in[i].len - 14), in[i].len - 14);
+	wait_for(4);
+	assert_int_equal(count_home(WEIR_HOME_SELF_IN).passed_packets, 2);
+	assert_int_equal(count_home(WEIR_HOME_SELF_IN).dropped_packets, 2);
+	assert_int_equal(count_reason(WEIR_BAD_LENGTH).dropped_packets, 1);
+	for (int i = 0; i < 2; i++) {
+		__u16 port = 0;
+
+		sockets[0] = udp_socket(world.node_ns, "10.9.0.1", &port, "10.9.0.7", 7 + i);
+		port = 0;
+		sockets[1] =
+		    udp_socket(world.node_ns, "2001:db8:9::1", &port, "2001:db8:9::7", 7 + i);
+		for (int k = 0; k < 2; k++) {
+			send(sockets[k], "x", 1, 0);
+			close(sockets[k]);
+		}
+	}
+	assert_int_equal(count_home(WEIR_HOME_SELF_OUT).passed_packets, 2);
+	assert_in_range(count_home(WEIR_HOME_SELF_OUT).dropped_packets, 2,
+			4); /* errors about what has no reader */
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -594,7 +672,9 @@ int main(void)
 	    TEST(large_frames_are_judged_whole),
 	    TEST(xdp_marks_what_it_judged),
 	    TEST(two_hooks_of_a_nic_judge_once),
+	    TEST(devices_without_ethernet_are_judged),
 	};
 
+	world.l3 = true;
 	return cmocka_run_group_tests(tests, world_setup, world_teardown) != 0;
 }
