@@ -361,8 +361,9 @@ struct weir_control {
 #define WEIR_IF_WORKLOAD 0x2
 #define WEIR_IF_BRIDGE \
 	0x4 /* a bridge whose ports are all watched: counts as watched, has no hook */
-#define WEIR_IF_CLOSED	    0x8	 /* a workload without a binding */
-#define WEIR_IF_NO_METADATA 0x10 /* set by the XDP program: a frame could not carry its mark, TC judges */
+#define WEIR_IF_CLOSED 0x8 /* a workload without a binding */
+#define WEIR_IF_NO_METADATA \
+	0x10 /* set by the XDP program: a frame could not carry its mark, TC judges */
 struct weir_iface {
 	__u32 flags;
 	__s32 nsid; /* of the workload's namespace as seen from ours; -1: unknown, ask no sockets */
