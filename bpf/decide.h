@@ -295,6 +295,11 @@ static __always_inline enum weir_reason remember_opening(struct visit *v, __u8 k
 		return WEIR_OK;
 	use_flow(v, use, region_of(kind), 0);
 	use->owner = kind == WEIR_WORKLOAD ? v->ifindex : 0;
+	if (v->hold) {
+		v->held = *use;
+		v->hold = HOLD_HELD;
+		return WEIR_OK;
+	}
 	return flow_make(use) ? WEIR_OK : WEIR_FLOW_FULL;
 }
 
@@ -576,6 +581,20 @@ __noinline int judge_egress(struct WEIR_CTX *ctx, struct visit *v)
 __noinline int judge_ingress(struct WEIR_CTX *ctx, struct visit *v)
 {
 	return v ? judge_end(ctx, v, 0) : WEIR_NO_POLICY;
+}
+
+/* Sender and receiver both have their home here: only what both let pass leaves an entry. */
+static __always_inline enum weir_reason judge_both(struct WEIR_CTX *ctx, struct visit *v)
+{
+	enum weir_reason why;
+
+	v->hold = HOLD_ENTRY;
+	why = judge_egress(ctx, v);
+	if (why == WEIR_OK)
+		why = judge_ingress(ctx, v);
+	if (why != WEIR_OK || v->hold != HOLD_HELD)
+		return why;
+	return flow_make(&v->held) ? WEIR_OK : WEIR_FLOW_FULL;
 }
 
 /* Whose quota a transit flow counts to: the source's /24 or /56. */
@@ -885,7 +904,6 @@ static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx
 	const struct packet *pkt = &v->pkt;
 	const struct weir_local *local;
 	enum weir_reason why;
-	int self = 0;
 
 	if (!config)
 		return WEIR_NO_POLICY;
@@ -908,9 +926,7 @@ static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx
 	why = judge_first(v, config);
 	if (why != WEIR_OK)
 		return why;
-	self = v->dst_kind == WEIR_SELF;
-	why = judge_egress(ctx, v);
-	return why != WEIR_OK || !self ? why : judge_ingress(ctx, v);
+	return v->dst_kind == WEIR_SELF ? judge_both(ctx, v) : judge_egress(ctx, v);
 }
 
 /** decide_workload_in() - a packet that enters a workload: its ingress, and the node's egress where it was made here. */
@@ -954,12 +970,7 @@ static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx,
 		return why;
 	if (hidden)
 		v->src = WEIR_OTHER * config->nr_classes; /* class 0: in no segment but any */
-	if (!v->arrived) {
-		why = judge_egress(ctx, v);
-		if (why != WEIR_OK)
-			return why;
-	}
-	return judge_ingress(ctx, v);
+	return v->arrived ? judge_ingress(ctx, v) : judge_both(ctx, v);
 }
 
 #endif

@@ -29,9 +29,12 @@
  * @reply:    the packet belongs to a flow that its destination opened
  * @why:      enum weir_reason; passes through here, so that what follows is verified once
  * @applies:  bit i: the verdict's limit i counts this packet here
+ * @hold:     HOLD_ENTRY: another home judges after this one, so an entry waits in @held; HOLD_HELD: it does
  * @touched:  index of the limit whose key and bucket are in @key and @bucket, WEIR_NONE: none
- * @use, @query: arguments of look-ups under way, not zeroed
+ * @use, @query, @held: arguments of look-ups under way or to come, not zeroed
  */
+#define HOLD_ENTRY 1
+#define HOLD_HELD  2
 struct visit {
 	struct packet pkt;
 	__u32 slot;
@@ -55,12 +58,14 @@ struct visit {
 	__u8 reply;
 	__u8 log;
 	__u8 why;
+	__u8 hold;
 	__u16 applies;
 	__u32 touched;
 	__u32 bucket;
 	__u64 key[2];
 	struct flow_use use;
 	struct socket_query query;
+	struct flow_use held;
 };
 
 struct scratch {
