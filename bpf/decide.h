@@ -419,6 +419,18 @@ static __always_inline __u32 inner_service(const struct packet *pkt, __be16 port
 	return classify_service(pkt->inner_proto, BE16(port));
 }
 
+/* Service by which the answer to the embedded packet comes: an echo reply answers an echo request. */
+static __always_inline __u32 inner_answer(const struct packet *pkt)
+{
+	__u16 type = BE16(pkt->inner_dport);
+
+	if (pkt->inner_proto == PROTO_ICMP)
+		return classify_service(PROTO_ICMP, type ^ 8);
+	if (pkt->inner_proto == PROTO_ICMPV6)
+		return classify_service(PROTO_ICMPV6, type ^ 1);
+	return classify_service(pkt->inner_proto, BE16(pkt->inner_sport));
+}
+
 /* Class of an embedded address; the kind follows from where it lives. */
 static __always_inline __u32 inner_class(struct visit *v, const union address *a, __u8 *kind)
 {
@@ -491,8 +503,7 @@ __noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
 	}
 	local = inner_class(v, &pkt->inner_src, &kind);
 	peer = inner_class(v, &pkt->inner_dst, &peer_kind);
-	return ruling(v, peer, local, inner_service(pkt, pkt->inner_sport), WEIR_DIR_INGRESS) &
-	       RULING_ALLOWED;
+	return ruling(v, peer, local, inner_answer(pkt), WEIR_DIR_INGRESS) & RULING_ALLOWED;
 }
 
 /* An error that a local end sends quotes what it received: it passes when that packet would have passed. */
