@@ -164,6 +164,52 @@ static __always_inline __u32 charge_overflow_index(const struct visit *v,
 	return limit->overflow + ((__u32)weir_mix(group, seed) & (WEIR_OVERFLOWS - 1));
 }
 
+/* The bucket's word, or the shared entry's where the bucket is full; a refusal may block the source. */
+static __always_inline int charge_decide(struct visit *v, struct weir_control *c,
+					 const struct weir_limit *limit,
+					 struct limit_charge *charge,
+					 const struct weir_autoblk_key *block)
+{
+	switch (charge_table(v, limit, charge, CHARGE_TAKE)) {
+	case LIMIT_PASS:
+		return WEIR_OK;
+	case LIMIT_RETRY:
+		/* Not the shared entry: a source whose own entry was just made would be granted more there. */
+		return WEIR_LIMIT;
+	case LIMIT_REFUSE:
+		if (limit->flags & WEIR_LIMIT_BLOCK && !(limit->flags & WEIR_LIMIT_MONITOR))
+			autoblock_add(v, c, limit, block);
+		return WEIR_LIMIT;
+	}
+	if (!charge->check) {
+		v->notice = WEIR_OVERFLOW_USED;
+		v->limit = limit->counter;
+	}
+	charge_cost(v, limit, 1, charge);
+	return limit_overflow(charge, charge_overflow_index(v, limit, c->seed)) == LIMIT_PASS
+		   ? WEIR_OK
+		   : WEIR_LIMIT_OVERFLOW;
+}
+
+/* Count what the limit said; what it refuses on trial (`mode: monitor` of a limit) passes, and is reported. */
+static __always_inline int charge_said(struct visit *v, const struct weir_limit *limit, int why,
+				       __u32 mode)
+{
+	__u32 counter = limit->counter;
+
+	if (why == WEIR_OK) {
+		if (mode == CHARGE_TAKE)
+			count(bpf_map_lookup_elem(&weir_limcnt, &counter), v, 1);
+		return WEIR_OK;
+	}
+	count(bpf_map_lookup_elem(&weir_limcnt, &counter), v, 0);
+	v->limit = counter;
+	if (!(limit->flags & WEIR_LIMIT_MONITOR))
+		return why;
+	v->notice = why;
+	return WEIR_OK;
+}
+
 /**
  * charge_limit() - one packet against one limit.
  * @index: in weir_limit of the visit's slot
@@ -177,8 +223,7 @@ __noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
 	struct limit_charge charge = {};
 	const struct weir_limit *limit;
 	struct weir_control *c = control();
-	__u32 counter;
-	int result, why = WEIR_OK;
+	int why;
 
 	if (!v || !c)
 		return WEIR_NO_POLICY;
@@ -189,54 +234,23 @@ __noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
 		charge_find(v, limit, index, c->seed);
 	charge.key0 = v->key[0];
 	charge.key1 = v->key[1];
-	charge_cost(v, limit, 0, &charge);
 	charge.clock = limit->flags & WEIR_LIMIT_JIFFIES;
 	charge.check = mode == CHARGE_LOOK;
+	charge_cost(v, limit, 0, &charge);
+	if (mode == CHARGE_UNDO) { /* a shared entry owes nobody a unit back */
+		charge_table(v, limit, &charge, mode);
+		return WEIR_OK;
+	}
+	charge.now = limit_now(charge.clock);
 	block.limit = limit->id;
 	block.key[0] = charge.key0;
 	block.key[1] = charge.key1;
-	counter = limit->counter;
-	if (mode != CHARGE_UNDO) {
-		charge.now = limit_now(charge.clock);
-		if (limit->flags & WEIR_LIMIT_BLOCK && autoblock_holds(c, &block) &&
-		    !never_blocked(v, limit))
-			why = WEIR_AUTO_BLOCKED;
-	}
-	if (why == WEIR_OK) {
-		result = charge_table(v, limit, &charge, mode);
-		if (result == LIMIT_FULL) {
-			if (mode == CHARGE_TAKE) {
-				v->notice = WEIR_OVERFLOW_USED;
-				v->limit = counter;
-			}
-			charge_cost(v, limit, 1, &charge);
-			if (mode == CHARGE_UNDO)
-				return WEIR_OK; /* a shared entry owes nobody a unit back */
-			result = limit_overflow(&charge, charge_overflow_index(v, limit, c->seed));
-			if (result != LIMIT_PASS)
-				why = WEIR_LIMIT_OVERFLOW;
-		} else if (result == LIMIT_RETRY) {
-			/* Not the shared entry: a source whose own entry was just made would be granted more there. */
-			why = WEIR_LIMIT;
-		} else if (result == LIMIT_REFUSE) {
-			why = WEIR_LIMIT;
-			if (limit->flags & WEIR_LIMIT_BLOCK && !(limit->flags & WEIR_LIMIT_MONITOR))
-				autoblock_add(v, c, limit, &block);
-		}
-	}
-	if (mode == CHARGE_UNDO)
-		return WEIR_OK;
-	if (why != WEIR_OK) {
-		count(bpf_map_lookup_elem(&weir_limcnt, &counter), v, 0);
-		v->limit = counter;
-		if (limit->flags & WEIR_LIMIT_MONITOR) {
-			v->notice = why;
-			return WEIR_OK;
-		}
-	} else if (mode == CHARGE_TAKE) {
-		count(bpf_map_lookup_elem(&weir_limcnt, &counter), v, 1);
-	}
-	return why;
+	if (limit->flags & WEIR_LIMIT_BLOCK && autoblock_holds(c, &block) &&
+	    !never_blocked(v, limit))
+		why = WEIR_AUTO_BLOCKED;
+	else
+		why = charge_decide(v, c, limit, &charge, &block);
+	return charge_said(v, limit, why, mode);
 }
 
 /* Does this limit count this packet here? Ends judged elsewhere too are charged there. */

@@ -187,35 +187,27 @@ static __always_inline enum limit_result limit_round(struct weir_tat *bucket,
 	return result;
 }
 
-/* Out of line, one for each layout: verified once, called for every limit. Returns enum limit_result. */
-__noinline int limit_narrow(struct limit_charge *charge, __u32 index)
+static __always_inline int limit_rounds(struct limit_charge *charge, __u32 index, int wide)
 {
 	struct weir_tat *bucket = bpf_map_lookup_elem(&weir_tat, &index);
-	int result = LIMIT_FULL;
+	int result = LIMIT_RETRY;
 
 	if (!bucket || !charge)
 		return LIMIT_REFUSE;
-	for (int i = 0; i < LIMIT_ROUNDS; i++) {
-		result = limit_round(bucket, charge, 0);
-		if (result != LIMIT_RETRY)
-			return result;
-	}
-	return LIMIT_RETRY;
+	for (int i = 0; i < LIMIT_ROUNDS && result == LIMIT_RETRY; i++)
+		result = limit_round(bucket, charge, wide);
+	return result;
+}
+
+/* Out of line, one for each layout: verified once, called for every limit. Returns enum limit_result. */
+__noinline int limit_narrow(struct limit_charge *charge, __u32 index)
+{
+	return limit_rounds(charge, index, 0);
 }
 
 __noinline int limit_wide(struct limit_charge *charge, __u32 index)
 {
-	struct weir_tat *bucket = bpf_map_lookup_elem(&weir_tat, &index);
-	int result = LIMIT_FULL;
-
-	if (!bucket || !charge)
-		return LIMIT_REFUSE;
-	for (int i = 0; i < LIMIT_ROUNDS; i++) {
-		result = limit_round(bucket, charge, 1);
-		if (result != LIMIT_RETRY)
-			return result;
-	}
-	return LIMIT_RETRY;
+	return limit_rounds(charge, index, 1);
 }
 
 /* A shared entry: every source that found no place and hashes here. */
