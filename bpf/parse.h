@@ -167,12 +167,13 @@ WEIR_INLINE void address_v4(union address *to, __be32 v4)
 	to->w[3] = v4;
 }
 
-WEIR_INLINE void address_v6(union address *to, const __be32 *w)
+/* 16 bytes of the frame at offset @k of a cursor that has them. */
+WEIR_INLINE void address_v6(union address *to, cursor at, int k)
 {
-	to->w[0] = w[0];
-	to->w[1] = w[1];
-	to->w[2] = w[2];
-	to->w[3] = w[3];
+	to->w[0] = LD32(at, k);
+	to->w[1] = LD32(at, k + 4);
+	to->w[2] = LD32(at, k + 8);
+	to->w[3] = LD32(at, k + 12);
 }
 
 /** address_same() - whether two addresses are equal. */
@@ -377,14 +378,8 @@ WEIR_INLINE void parse_inner6(const struct view *view, struct packet *pkt, __u32
 
 	if (at6 + 48 > end || !HAVE(view, at, 48) || (LD8(at, 0) >> 4) != 6)
 		return;
-	pkt->inner_src.w[0] = LD32(at, 8);
-	pkt->inner_src.w[1] = LD32(at, 12);
-	pkt->inner_src.w[2] = LD32(at, 16);
-	pkt->inner_src.w[3] = LD32(at, 20);
-	pkt->inner_dst.w[0] = LD32(at, 24);
-	pkt->inner_dst.w[1] = LD32(at, 28);
-	pkt->inner_dst.w[2] = LD32(at, 32);
-	pkt->inner_dst.w[3] = LD32(at, 36);
+	address_v6(&pkt->inner_src, at, 8);
+	address_v6(&pkt->inner_dst, at, 24);
 	pkt->inner_proto = LD8(at, 6);
 	if (pkt->inner_proto == 44) { /* fragmented original: its first fragment is quoted */
 		at = AT(view, l4);
@@ -469,10 +464,7 @@ WEIR_INLINE enum weir_reason parse_icmp6(const struct view *view, struct packet 
 				return WEIR_BAD_ND;
 			if (!HAVE(view, at, 24))
 				return WEIR_TRUNCATED;
-			pkt->inner_src.w[0] = LD32(at, 8);
-			pkt->inner_src.w[1] = LD32(at, 12);
-			pkt->inner_src.w[2] = LD32(at, 16);
-			pkt->inner_src.w[3] = LD32(at, 20);
+			address_v6(&pkt->inner_src, at, 8);
 		}
 		pkt->flags |= PKT_ND;
 	} else if ((pkt->type >= 130 && pkt->type <= 132) || pkt->type == 143) {
@@ -691,14 +683,8 @@ WEIR_INLINE enum weir_reason parse_ip6(const struct view *view, struct packet *p
 	pkt->proto = LD8(at, 6);
 	pkt->offset = l4;
 	hops = LD8(at, 7);
-	pkt->src.w[0] = LD32(at, 8);
-	pkt->src.w[1] = LD32(at, 12);
-	pkt->src.w[2] = LD32(at, 16);
-	pkt->src.w[3] = LD32(at, 20);
-	pkt->dst.w[0] = LD32(at, 24);
-	pkt->dst.w[1] = LD32(at, 28);
-	pkt->dst.w[2] = LD32(at, 32);
-	pkt->dst.w[3] = LD32(at, 36);
+	address_v6(&pkt->src, at, 8);
+	address_v6(&pkt->dst, at, 24);
 	payload = BE16(LD16(at, 4));
 	if (view->gso && view->len >= l4) /* BIG TCP has 0 here */
 		payload = view->len - l4;
