@@ -451,8 +451,8 @@ __noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
 	const struct packet *pkt = &v->pkt;
 	struct socket_query *query = &v->query;
 	struct flow_use *use = &v->use;
-	__u8 kind, peer_kind;
-	__u32 local, peer;
+	__u8 peer_kind;
+	__u32 peer;
 
 	if (!v)
 		return 0;
@@ -501,9 +501,9 @@ __noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
 		if (pkt->inner_proto == PROTO_TCP)
 			return 0;
 	}
-	local = inner_class(v, &pkt->inner_src, &kind);
+	/* The quoted source is our destination, and of the same kind: not every address of ours is in a table. */
 	peer = inner_class(v, &pkt->inner_dst, &peer_kind);
-	return ruling(v, peer, local, inner_answer(pkt), WEIR_DIR_INGRESS) & RULING_ALLOWED;
+	return ruling(v, peer, v->dst, inner_answer(pkt), WEIR_DIR_INGRESS) & RULING_ALLOWED;
 }
 
 /* An error that a local end sends quotes what it received: it passes when that packet would have passed. */
@@ -511,18 +511,19 @@ __noinline int error_is_due(struct visit *v)
 {
 	const struct packet *pkt = &v->pkt;
 	struct flow_use *use = &v->use;
-	__u8 kind, peer_kind;
-	__u32 from, to;
+	__u8 kind = v ? v->src_kind : 0;
+	__u32 to;
 
 	if (!v)
 		return 0;
 
-	from = inner_class(v, &pkt->inner_src, &peer_kind);
-	to = inner_class(v, &pkt->inner_dst, &kind);
-	if (ruling(v, from, to, inner_service(pkt, pkt->inner_dport),
-		   kind != WEIR_OTHER	     ? WEIR_DIR_INGRESS
-		   : peer_kind != WEIR_OTHER ? WEIR_DIR_EGRESS
-					     : WEIR_DIR_FORWARD) &
+	/* The quoted source is our destination; the quoted destination mostly our source. */
+	to = address_same(&pkt->inner_dst, &pkt->src) ? v->src
+						      : inner_class(v, &pkt->inner_dst, &kind);
+	if (ruling(v, v->dst, to, inner_service(pkt, pkt->inner_dport),
+		   kind != WEIR_OTHER	       ? WEIR_DIR_INGRESS
+		   : v->dst_kind != WEIR_OTHER ? WEIR_DIR_EGRESS
+					       : WEIR_DIR_FORWARD) &
 	    RULING_ALLOWED)
 		return 1;
 	use->key.local = pkt->inner_dst;
