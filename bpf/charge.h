@@ -129,13 +129,15 @@ static __always_inline void autoblock_add(struct visit *v, struct weir_control *
 					  const struct weir_limit *limit,
 					  const struct weir_autoblk_key *key)
 {
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
 	struct weir_autoblk block = {.expires_ns =
 					 now_boot_ns() + (__u64)limit->block_s * 1000000000};
 
-	if (never_blocked(v, limit))
+	/* A policy that only watches leaves nothing behind for the one that enforces. */
+	if (!config || config->flags & WEIR_CFG_MONITOR || never_blocked(v, limit))
 		return;
-	__sync_fetch_and_add(&c->autoblocks,
-			     1); /* first: a block must not exist while the count says none does */
+	/* First: a block must not exist while the count says none does. */
+	__sync_fetch_and_add(&c->autoblocks, 1);
 	if (bpf_map_update_elem(&weir_autoblk, key, &block, BPF_ANY) == 0) {
 		v->notice = WEIR_BLOCK_ADDED;
 	} else {

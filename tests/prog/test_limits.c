@@ -822,6 +822,16 @@ static void a_monitored_limit_drops_nothing(void **state)
 	assert_int_equal(world.control->autoblocks, 0);
 }
 
+static void a_monitoring_policy_blocks_nobody_later(void **state)
+{
+	policy("mode: monitor\n" BLOCKING);
+	assert_int_equal(passes_of(&XDP, FRAME(in(), IP4(), UDP()), 5), 5);
+	assert_int_equal(world.control->autoblocks, 0);
+	policy(BLOCKING);
+	assert_drops(&XDP, FRAME(in(), IP4(), UDP()), WEIR_LIMIT);
+	assert_drops(&XDP, FRAME(in(), IP4(), UDP()), WEIR_AUTO_BLOCKED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -855,6 +865,7 @@ int main(void)
 	    TEST(wide_keys_overflow_as_well),
 	    TEST(a_flood_of_sources_changes_nothing_for_others),
 	    TEST(on_exceed_blocks_what_the_limit_covers),
+	    TEST(a_monitoring_policy_blocks_nobody_later),
 	    TEST(replies_pass_an_automatic_block),
 	    TEST(never_block_is_not_blocked_but_limited),
 	    TEST(never_block_lifts_a_standing_automatic_block),
