@@ -118,7 +118,7 @@ def limit(r, names, number):
     out["rate"] = r.choice(["1/second", "10/second", "100/minute", "7/minute", "3/hour", "1000/second"])
     out["burst"] = r.choice([0, 1, 3, 20])
     if count == "bytes":
-        out["rate"], out["burst"] = r.choice([("1KB/second", 500), ("6KB/minute", 3000), ("100KB/second", 0)])
+        out["rate"], out["burst"] = r.choice([("1KB/second", "500B"), ("1KB/second", "3KB"), ("100KB/second", "0B")])
     if chance(r, 2):
         out["per"] = r.choice(["source", "destination", "pair", "rule"])
     if chance(r, 4):
@@ -128,8 +128,27 @@ def limit(r, names, number):
     return out
 
 
+def limited_policy(r):
+    """Everything passes but for limits."""
+    out = {"interfaces": ["nic", "nic2"], "workloads": ["wl", "wl2"], "default": "allow"}
+    out["limits"] = [limit(r, [], i) for i in range(r.randint(1, 3))]
+    for one_limit in out["limits"]:
+        if chance(r, 2) and one_limit.get("per", "source") == "source":
+            one_limit["on_exceed"] = {"block": "10m"}
+        if not chance(r, 4):
+            one_limit["to"] = r.choice(["self", "workloads", "any"])
+            one_limit.pop("from", None)
+        if one_limit["count"] == "connections":
+            one_limit["port"] = "tcp"
+        elif not chance(r, 4):
+            one_limit["port"] = r.choice(["any", "tcp", "udp", ["icmp", "icmpv6"]])
+    return out, True
+
+
 def policy(r):
     """A policy as a structure, and whether the node forwards."""
+    if chance(r, 12):
+        return limited_policy(r)
     out = {"interfaces": ["nic", "nic2"], "workloads": ["wl", "wl2"]}
     pick = r.random()
     if pick < 0.4:
@@ -165,6 +184,9 @@ def policy(r):
         out["limits"] = [limit(r, names, i) for i in range(r.randint(1, 2))]
     if chance(r, 40):
         out["mode"] = "monitor"
+    if chance(r, 8):
+        del out["workloads"]
+        return out, chance(r, 4)
     return out, chance(r, 2) or chance(r, 2)
 
 
@@ -208,11 +230,15 @@ def frame(ip, src_mac, dst_mac, ethertype, tags=()):
 # ---- who sends to whom at a hook
 
 
+AT_NICS = (XDP, XDP, NIC_IN, NIC_OUT, NIC_OUT)
+EVERYWHERE = AT_NICS + (WL_OUT, WL_OUT, WL_IN, WL_IN)
+
+
 class Where:
     """A hook, its interface, where the packet came from, and the addresses that fit there."""
 
-    def __init__(self, r, hook=None, family=None):
-        self.hook = r.choice((XDP, XDP, NIC_IN, NIC_OUT, NIC_OUT, WL_OUT, WL_OUT, WL_IN, WL_IN)) if hook is None else hook
+    def __init__(self, r, hook=None, family=None, hooks=EVERYWHERE):
+        self.hook = r.choice(hooks) if hook is None else hook
         self.family = r.choice((4, 6)) if family is None else family
         f = self.family
         peer = r.choice(PEERS[f])
@@ -225,7 +251,7 @@ class Where:
             pick = r.random()
             if pick < 0.6:
                 self.dst = r.choice(SELVES[f] if self.at == NIC else selves)
-            elif pick < 0.75:
+            elif pick < 0.75 and hooks is EVERYWHERE:
                 self.dst = r.choice(PODS[r.choice((WL, WL2)), f])
             else:
                 self.dst = r.choice(PEERS[f])
@@ -235,9 +261,9 @@ class Where:
             if pick < 0.5:
                 self.src = r.choice(SELVES[f] if self.at == NIC else selves)
             elif pick < 0.65:
-                self.arrived = r.choice((NIC2, WL, UNWATCHED))
+                self.arrived = r.choice((NIC2, WL, UNWATCHED) if hooks is EVERYWHERE else (NIC2, UNWATCHED))
                 self.src = r.choice(selves)
-            elif pick < 0.8:
+            elif pick < 0.8 and hooks is EVERYWHERE:
                 self.arrived = r.choice((WL, WL2))
                 self.src = r.choice(PODS[self.arrived, f])
             else:
@@ -379,7 +405,7 @@ def solicited(target):
 def dhcp_payload(r, w):
     if w.family == 4:
         ends = r.choice([(68, 67), (67, 68)])
-        boot = bytes([r.choice([1, 2, 2])]) + bytes(27) + (MAC_OF[NIC] if not chance(r, 3) else PEER_MAC) + bytes(r.choice([0, 10, 202]))
+        boot = bytes([r.choice([1, 2, 2]), 1 if not chance(r, 8) else 6, 6 if not chance(r, 8) else 0]) + bytes(25) + (MAC_OF[NIC] if not chance(r, 3) else PEER_MAC) + bytes(r.choice([0, 10, 202, 202]))
         if w.hook in (NIC_OUT, WL_OUT) and chance(r, 2):
             w.src, w.dst = "0.0.0.0", "255.255.255.255"
         elif chance(r, 2):
@@ -616,9 +642,9 @@ def flip(r, data):
     return bytes(out)
 
 
-def one(r):
+def one(r, hooks=EVERYWHERE):
     """(frame, hook, at, arrived)"""
-    w = Where(r)
+    w = Where(r, hooks=hooks)
     pick = r.random()
     odd = chance(r, 2)
     if odd and chance(r, 6):
@@ -682,9 +708,9 @@ def flow(r, w):
 OUTSIDE = {4: "192.0.2.100", 6: "2001:db8::100"}
 
 
-def sequence(r):
+def sequence(r, hooks=EVERYWHERE):
     """Operations: ("F", frame, hook, at, arrived) and ("C", ns)."""
-    w = Where(r, r.choice((XDP, NIC_OUT, NIC_OUT, WL_OUT, WL_OUT, WL_IN)))
+    w = Where(r, hooks=hooks)
     parts = flow(r, w)
     ports_here = parts[0][1][:4]
     if parts[0][0] in (6, 17) and any(int.from_bytes(ports_here[i : i + 2], "big") in range(7001, 7200) for i in (0, 2)):

@@ -55,6 +55,10 @@ def is_multicast(address):
     return address[0] & 0xF0 == 0xE0 if len(address) == 4 else address[0] == 0xFF
 
 
+def is_link_local(address):
+    return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
+
+
 class Judged:
     """One home's answer: whether it passes, why not, what is charged, what it does to the state."""
 
@@ -67,12 +71,12 @@ class Judged:
 
 class Model:
     def __init__(self, policy, sockets, start_ns=0):
-        self.policy, self.now = policy, start_ns
+        self.policy, self.now, self.scope = policy, start_ns, 0
         self.connected = {s[1:6] for s in sockets if s[0] == "tcp"}
         self.listening = {(s[1], s[2], s[3]) for s in sockets if s[0] == "tcp" and s[6]}
         self.datagram = {s[1:6] for s in sockets if s[0] == "udp"}
         self.flows, self.fragments = {}, set()
-        self.blocks, self.tats, self.auto = [], {}, {}
+        self.blocks, self.tats, self.auto = {}, {}, {}
 
     # -- state that the driver changes
 
@@ -82,7 +86,7 @@ class Model:
         self.fragments.clear()
 
     def local(self, address, scope):
-        if len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80:
+        if is_link_local(address):
             return LOCAL.get((address, scope))
         return LOCAL.get((address, 0))
 
@@ -94,16 +98,20 @@ class Model:
 
     def judge(self, frame, hook, at, arrived):
         p = read(frame)
+        self.scope = at
         if p.bad:
-            outcomes = [drop(*p.bad, why="malformed")]
-            if p.may_drop:
-                outcomes[0].reasons |= p.may_drop
+            reasons = p.bad | p.may_drop
+            if p.family and p.src:  # which comes first is not said
+                reasons |= self.binding(p, hook, at)
+            outcomes = [drop(*reasons, why="malformed")]
         else:
             outcomes = self.judge_packet(p, hook, at, arrived)
             if p.may_drop:
                 outcomes.append(drop(*p.may_drop, why="may drop"))
         if self.policy.monitor:
-            outcomes = [Outcome(True, o.reasons, o.homes, o.effects, o.why) for o in outcomes]
+            # Whether state is made of what would be dropped is not said: what follows may be judged with it or without.
+            loose = OK if not p.bad else NOTHING
+            outcomes = [Outcome(True, o.reasons | loose, None, o.effects, o.why) for o in outcomes]
         return p, outcomes
 
     def judge_packet(self, p, hook, at, arrived):
@@ -116,6 +124,11 @@ class Model:
             exempt = self.must_not_break(p, hook, at, arrived)
             if exempt:
                 return exempt
+        elif hook in (XDP, NIC_IN) and p.family:
+            # An own address as source: whether that or the must-not-break set comes first is not said.
+            exempt = self.must_not_break(p, hook, at, arrived)
+            if exempt:
+                return exempt[:1] + [drop(*refused)]
         return self.by_policy(p, hook, at, arrived, refused)
 
     def judge_arp(self, p, hook, at):
@@ -146,9 +159,9 @@ class Model:
             if p.family == 6 and p.icmp_type in (134, 137):
                 refused |= {"bad_nd", "spoofed"}
         elif hook == WL_IN:
-            if not self.is_bound(p.dst, at) and not is_multicast(p.dst) and p.dst != b"\xff" * 4:
+            if not self.is_bound(p.dst, at) and not is_multicast(p.dst) and not self.is_broadcast(p.dst):
                 refused.add("not_bound")
-        elif hook in (XDP, NIC_IN) and self.kind(p.src, at) == SELF:
+        elif hook in (XDP, NIC_IN) and self.kind(p.src, at) != OTHER:  # a workload's is as good as ours
             refused |= {"martian_source", "spoofed"}
         return refused
 
@@ -168,37 +181,64 @@ class Model:
                 return None
             linked = p.hops == 1 and is_multicast(p.dst)
             return exempt if linked else exempt + self.by_policy(p, hook, at, arrived, NOTHING)
-        if p.proto != UDP or p.fragment:
+        if p.proto != UDP or p.fragment == "later":
             return None
+        exempt = self.dhcp(p, hook, at, arrived, exempt)
+        if exempt and p.fragment:
+            return exempt + self.by_policy(p, hook, at, arrived, NOTHING)
+        return exempt
+
+    def dhcp(self, p, hook, at, arrived, exempt):
         if p.family == 4:
             if hook == NIC_OUT:
                 return exempt if (p.sport, p.dport) == (68, 67) and arrived == HERE else None
-            offer = (p.sport, p.dport) == (67, 68) and len(p.payload) >= 8 + 44
-            return exempt if offer and p.payload[8] == 2 and p.payload[36:42] == NIC_MAC else None
-        link_local = p.src[:2] == b"\xfe\x80" and (p.dst[:2] == b"\xfe\x80" or p.dst == ALL_DHCP)
+            offer = (p.sport, p.dport) == (67, 68) and len(p.payload) >= 8 + 34
+            if not offer or p.payload[8] != 2 or p.payload[36:42] != NIC_MAC:
+                return None
+            # RFC 2131 2: an Ethernet address, 236 bytes before the options
+            whole = len(p.payload) >= 8 + 236 and p.payload[9:11] == b"\x01\x06"
+            return exempt if whole else exempt + self.by_policy(p, hook, at, arrived, NOTHING)
+        link_local = is_link_local(p.src) and (is_link_local(p.dst) or p.dst == ALL_DHCP)
         if link_local and {p.sport, p.dport} == {546, 547}:
             return exempt
+        if link_local and {p.sport, p.dport} <= {546, 547}:
+            return exempt + self.by_policy(p, hook, at, arrived, NOTHING)
         return None
 
     def by_policy(self, p, hook, at, arrived, refused):
         src, dst, homes = self.homes(p, hook, at, arrived)
         refused = set(refused)
-        if p.src == bytes(4) and p.family == 4:
-            refused.add("martian_source")  # 0.0.0.0 is legal in DHCP alone
-        if p.src == ANY6 and hook == WL_OUT:
-            pass
         blocked = self.is_blocked(src) or self.is_blocked(dst)
         if blocked:
             refused.add("blocked")
+        if blocked != (self.is_blocked(End(src.address, self.kind(src.address, at))) or self.is_blocked(dst)):
+            # never_block names this node; whether that is so of a source that hides another is not said
+            return [drop("blocked"), *self.unblocked(p, hook, at, arrived, src, dst, homes, refused - {"blocked"}, False)]
+        return self.unblocked(p, hook, at, arrived, src, dst, homes, refused, blocked)
+
+    def unblocked(self, p, hook, at, arrived, src, dst, homes, refused, blocked):
+        if hook == WL_IN and refused - {"blocked"} == {"not_bound"} and p.family == 6 and 133 <= p.icmp_type <= 137:
+            # Whether the binding or the must-not-break set comes first is not said.
+            return [drop(*refused), Outcome(True, OK, why="must not break")]
         if refused:
-            listed = self.is_listed(src) or self.is_listed(dst)
+            listed = self.listed(src, dst) is not False
             return [drop(*refused, *(["block_list"] if listed and not blocked else []))]
-        if self.is_failsafe(p, src, dst):
-            return [Outcome(True, OK, None, self.seen(p), "failsafe")]
-        if self.is_listed(src) or self.is_listed(dst):
+        if self.is_failsafe(p, src, dst, hook == NIC_OUT and arrived != HERE):
+            outcomes = [Outcome(True, OK, None, self.seen(p), "failsafe")]
+            # What failsafe of this node means for a workload's own home is not said.
+            return self.combine(p, homes, hook) + outcomes if len(homes) > 1 else outcomes
+        listed = self.listed(src, dst)
+        if listed:
             return [drop("block_list")]
+        if listed is None:
+            return [drop("block_list")] + self.at_home(p, hook, at, arrived, src, dst, homes)
+        return self.at_home(p, hook, at, arrived, src, dst, homes)
+
+    def at_home(self, p, hook, at, arrived, src, dst, homes):
         if hook in (XDP, NIC_IN) and homes and homes[0][0] == HOME_SELF_IN and self.masq_reply(p):
-            through = Outcome(True, OK, None, self.seen(p), "reply of a masqueraded flow")
+            through = Outcome(True, OK, None, self.seen(p, "masq"), "reply of a masqueraded flow")
+            if p.error and p.inner.odd:  # G-2
+                return [through] + self.combine(p, homes, hook)
             return [through]
         if not homes:
             effects = list(self.seen(p))
@@ -216,33 +256,37 @@ class Model:
         if hook in (XDP, NIC_IN):
             src = End(p.src, self.kind(p.src, at))
             kind = self.kind(p.dst, at)
+            group = p.dmac[0] & 1  # sent to all on the link: not forwarded, RFC 1812 5.3.4
             if kind == WORKLOAD:
                 return src, End(p.dst, kind), []
-            if kind == SELF or not forwarding or is_multicast(p.dst) or self.is_broadcast(p.dst):
+            if kind == SELF or not forwarding or group or is_multicast(p.dst) or self.is_broadcast(p.dst):
                 dst = End(p.dst, SELF)
                 return src, dst, [(HOME_SELF_IN, "in", src, dst, zone, "node")]
             dst = End(p.dst, OTHER)
             return src, dst, [(HOME_FORWARD, "forward", src, dst, zone, None)]
         if hook == NIC_OUT:
-            dst = End(p.dst, self.kind(p.dst, at))
+            dst = End(p.dst, OTHER)
             if arrived == HERE:
                 src = End(p.src, SELF)
                 return src, dst, [(HOME_SELF_OUT, "out", src, dst, zone, "node")]
             src = End(p.src, self.kind(p.src, at))
             if arrived in WATCHED:
                 return src, dst, []
+            if src.kind == SELF:
+                src = End(p.src, OTHER)
             return src, dst, [(HOME_FORWARD, "forward", src, dst, came, None)]
         if hook == WL_OUT:
             src, dst = End(p.src, WORKLOAD), End(p.dst, self.kind(p.dst, at))
             out = (HOME_WL_OUT, "out", src, dst, zone, "pod" if at == WL else None)
-            if is_multicast(p.dst) or self.is_broadcast(p.dst):
+            group = p.dmac[0] & 1 and dst.kind != WORKLOAD
+            if group or is_multicast(p.dst) or self.is_broadcast(p.dst):
                 dst.kind = SELF
                 dst.key = (dst.address, SELF, False)
             if dst.kind == SELF:
                 return src, dst, [out, (HOME_SELF_IN, "in", src, dst, zone, "node")]
             return src, dst, [out]
         dst = End(p.dst, WORKLOAD)
-        kind = self.kind(p.src, arrived or at)
+        kind = self.kind(p.src, at)
         if arrived == HERE:
             src = End(p.src, SELF)
             return src, dst, [
@@ -253,7 +297,7 @@ class Model:
         return src, dst, [(HOME_WL_IN, "in", src, dst, came, "pod" if at == WL else None)]
 
     def is_blocked(self, end):
-        for network, expires in self.blocks:
+        for network, expires in self.blocks.items():
             if expires and expires <= self.now:
                 continue
             first, last = network
@@ -264,12 +308,17 @@ class Model:
     def is_listed(self, end):
         return self.policy.holds(self.policy.block, end)
 
-    def is_failsafe(self, p, src, dst):
-        if p.fragment == "later" or p.error:
+    def listed(self, src, dst):
+        """Whether the block list holds an end: yes, no, or not said (None), of a source that hides another."""
+        if self.is_listed(src) or self.is_listed(dst):
+            return True
+        return None if src.anonymous and self.is_listed(End(src.address, SELF)) else False
+
+    def is_failsafe(self, p, src, dst, forwarded):
+        if p.fragment == "later" or p.error or forwarded:
             return False
-        for zone in ("",):
-            if dst.kind == SELF and self.policy.verdict(src, dst, *p.service(), zone)[0] == FAILSAFE:
-                return True
+        if dst.kind == SELF and self.policy.verdict(src, dst, *p.service(), "")[0] == FAILSAFE:
+            return True
         if src.kind == SELF and not (p.proto == TCP and p.opens_tcp):
             number = p.sport
             if p.icmp_type >= 0:
@@ -299,10 +348,10 @@ class Model:
             outcomes += self.limited(p, mask, charge, effects + list(self.seen(p)), why)
         return outcomes
 
-    def seen(self, p):
+    def seen(self, p, region=""):
         if p.fragment != "first":
             return ()
-        key = self.fragment_key(p)
+        key = self.fragment_key(p) + (region,)
         return (lambda: self.fragments.add(key),)
 
     @staticmethod
@@ -322,13 +371,23 @@ class Model:
 
     def charge(self, p, src, dst, zone, direction, opening=False):
         """Limits that a packet in the opening direction meets."""
-        sides = {"in": (False,), "out": (True,), "forward": (False, True)}[direction]
+        sides = self.sides(src, dst, direction)
         proto, number = p.service()
         return [
             (x, x.key(src.address, dst.address))
             for x in self.policy.limits_of(src, dst, zone, sides)
             if any(s.has(proto, number) for s in x.services) and (x.count != "connections" or (proto == TCP and opening))
         ]
+
+    @staticmethod
+    def sides(src, dst, direction):
+        """Which limits count here: those with `to` at the home of `to`, those with `from` alone at that of the sender. An
+        end that has no home here is judged at the other's."""
+        if direction == "forward":
+            return False, True
+        if direction == "in":
+            return (False,)  # whether `from` alone counts what an outsider sends here is not said
+        return (True, False) if dst.kind == OTHER else (True,)
 
     def permitted(self, src, dst, proto, number, zone, default):
         return self.policy.allowed(src, dst, proto, number, zone, default)
@@ -361,7 +420,8 @@ class Model:
             return [Judged(False, [answer, "no_flow"], why=f"{direction}: socket, forbidden")]
         if can_in is True:
             return [Judged(True, charge=() if out else charge, why=f"{direction}: default or any port")]
-        return [Judged(False, ["no_flow"], why=f"{direction}: no flow")]
+        reasons = ["no_flow", "deny"] if "deny" in (can_in, can_out) else ["no_flow"]
+        return [Judged(False, reasons, why=f"{direction}: no flow")]
 
     # -- UDP and protocols without ports
 
@@ -413,7 +473,7 @@ class Model:
         charge = self.charge(p, src, dst, zone, direction, p.init)
         request, reply = ECHO[p.family]
         if out:
-            answers = p.icmp_type < 0 or p.icmp_type == reply
+            answers = (p.icmp_type < 0 or p.icmp_type == reply) and not p.init
             if named and answers:
                 return [Judged(True, why="out: answer from a port that a rule names")]
             if can_out is True:
@@ -422,15 +482,18 @@ class Model:
             if answers and self.has_flow("answer", p, peer.address, local.address) and can_in is True:
                 return [Judged(True, why="out: answer to a flow seen")]
             return [Judged(False, [can_out], why="out: egress policy")]
+        hit = self.has_flow("own", p, local.address, peer.address) and not p.init
+        if p.proto == UDP and (ns, local.address, p.dport, peer.address, p.sport) in self.datagram:
+            hit = True
         if can_in is True:
+            # What is a reply as well is not charged, unless a rule that names the port settles it before.
+            if hit and can_out is True and not named:
+                return [Judged(True, why="in: reply")]
             passes = Judged(True, charge=charge, why="in: ingress policy")
             opens = p.icmp_type < 0 or p.icmp_type == request
             if opens and not named and can_out is not True:
                 passes.effects = self.make("answer", p, p.src, p.dst)
             return [passes]
-        hit = self.has_flow("own", p, local.address, peer.address)
-        if p.proto == UDP and (ns, local.address, p.dport, peer.address, p.sport) in self.datagram:
-            hit = True
         if hit:
             if can_out is True:
                 return [Judged(True, why="in: reply")]
@@ -447,8 +510,10 @@ class Model:
             effects = []
             if not self.has_flow("transit", p, p.dst, p.src):
                 effects = self.make("transit", p, p.src, p.dst)
+                if self.kind(p.src, 0) == SELF:  # masqueraded: its answers come to this node
+                    effects += self.make("masq", p, p.src, p.dst)
             return [Judged(True, charge=self.charge(p, src, dst, zone, "forward", opening), effects=effects, why="forward policy")]
-        if self.has_flow("transit", p, p.dst, p.src) and not (p.proto == TCP and p.opens_tcp):
+        if self.has_flow("transit", p, p.dst, p.src) and not (p.proto == TCP and p.opens_tcp) and not p.init:
             number = p.sport
             if p.icmp_type >= 0:
                 number = ECHO[p.family][0]
@@ -463,7 +528,7 @@ class Model:
 
     def masq_reply(self, p):
         if p.fragment == "later":
-            return self.fragment_key(p) in self.fragments
+            return self.fragment_key(p) + ("masq",) in self.fragments
         if p.error:
             q = p.inner
             return q is not None and q.src == p.dst and self.inner_flow("masq", q, q.src, q.dst) in self.flows
@@ -480,15 +545,19 @@ class Model:
             defaults = policy.default_of(dst, "ingress"), policy.default_of(dst, "egress")
         else:
             defaults = policy.default_of(src, "egress"), policy.default_of(src, "ingress")
-        sides = {"in": (False,), "out": (True,), "forward": (False, True)}[direction]
+        sides = self.sides(src, dst, direction)
         charge = [
             (x, x.key(src.address, dst.address))
             for x in policy.limits_of(src, dst, zone, sides)
             if x.count != "connections" and any(s.proto is None or proto is None or s.proto == proto for s in x.services)
         ]
-        if policy.some_allowed(src, dst, proto, zone, defaults[0]) or policy.some_allowed(dst, src, proto, zone, defaults[1]):
+        if policy.some_failsafe(src, dst, proto, zone):
+            charge = ()  # failsafe is exempt from limits, and this may be part of it
+        if policy.some_allowed(src, dst, proto, zone, defaults[0]):
             return [Judged(True, charge=charge, why=f"{direction}: some service")]
-        if self.fragment_key(p) in self.fragments:
+        if policy.some_allowed(dst, src, proto, zone, defaults[1]):
+            return [Judged(True, why=f"{direction}: some service of the answer")]  # replies are not charged
+        if self.fragment_key(p) + ("",) in self.fragments:
             return [Judged(True, charge=charge, why=f"{direction}: first fragment seen")]
         return [Judged(False, ["deny", "default", "no_flow", "bad_fragment"], why=f"{direction}: later fragment")]
 
@@ -503,19 +572,55 @@ class Model:
 
     def error(self, p, direction, src, dst, zone, ns):
         q = p.inner
+        named = self.policy.verdict(src, dst, *p.service(), zone)
+        if named[1] and named[0] in (ALLOW, FAILSAFE):
+            # A rule that names the type itself; whether that lets an error about nothing through is not said.
+            charge = self.charge(p, src, dst, zone, direction)
+            return [Judged(True, charge=charge, why=f"{direction}: a rule names the error")] + self.error_by_flow(p, q, direction, src, dst, zone, ns)
+        return self.error_by_flow(p, q, direction, src, dst, zone, ns)
+
+    def error_by_flow(self, p, q, direction, src, dst, zone, ns):
+        answers = self.error_about(p, q, direction, src, dst, zone, ns)
+        echo = q is not None and q.icmp_type == ECHO[p.family][0]
+        if q is not None and (q.odd or q.short or (q.icmp_type >= 0 and not echo)) and answers[0].passes:
+            # G-2: may be dropped; an error about what is no request neither
+            answers = answers + [Judged(False, ["icmp_error"], why=f"{direction}: error about an odd packet")]
+        return answers
+
+    def error_about(self, p, q, direction, src, dst, zone, ns):
         if q is None or q.src != p.dst:
             return [Judged(False, ["icmp_error"], why=f"{direction}: error about nothing readable of its receiver")]
         if direction == "forward":
             known = self.inner_flow("transit", q, q.src, q.dst) in self.flows
             known = known or self.inner_flow("transit", q, q.dst, q.src) in self.flows
-            return [Judged(known, ["icmp_error"], why="forward: error")]
+            about = [Judged(known, ["icmp_error"], why="forward: error")]
+            if not known and self.permitted(src, dst, *p.service(), zone, self.policy.forward) is True:
+                about.append(Judged(True, why="forward: error that the policy allows"))
+            quoted = End(q.dst, self.kind(q.dst, self.scope))
+            if not known and any(self.might_pass(q, dst, quoted, zone, self.policy.forward)):
+                # No entry, though what it quotes may pass: the text names entries only.
+                about.append(Judged(True, why="forward: error about what would pass"))
+            return about
         if direction == "in":
             return self.error_in(p, q, src, dst, zone, ns)
         return self.error_out(p, q, src, dst, zone, ns)
 
+    def might_pass(self, q, src, dst, zone, default):
+        number = q.icmp_type if q.icmp_type >= 0 else q.dport
+        yield self.permitted(src, dst, q.proto, number, zone, default) is True
+        yield self.answer_passes(q, src, dst, zone, default)
+
+    def answer_passes(self, q, local, peer, zone, default):
+        """No entry is made where the answer passes without it; then the error must, too."""
+        number = q.sport
+        if q.icmp_type >= 0:
+            request, reply = ECHO[4 if len(q.src) == 4 else 6]
+            number = {request: reply, reply: request}.get(q.icmp_type, q.icmp_type)
+        return self.permitted(peer, local, q.proto, number, zone, default) is True
+
     def error_in(self, p, q, src, dst, zone, ns):
         """dst sent the quoted packet."""
-        local, peer = dst, End(q.dst, self.kind(q.dst, 0))
+        local, peer = dst, End(q.dst, self.kind(q.dst, self.scope))
         policy = self.policy
         refused = Judged(False, ["icmp_error"], why="in: error about no flow of ours")
         default_in, default_out = policy.default_of(local, "ingress"), policy.default_of(local, "egress")
@@ -526,21 +631,29 @@ class Model:
                 ok = self.permitted(peer, local, TCP, q.sport, zone, default_in)
             else:
                 ok = self.permitted(local, peer, TCP, q.dport, zone, default_out)
-            return [Judged(ok is True, ["icmp_error", "deny", "default", "no_flow"], why="in: error about a connection")]
-        if q.proto == UDP:
-            action, named = policy.verdict(peer, local, UDP, q.sport, zone)
-            if named and action in (ALLOW, FAILSAFE):
-                return [Judged(True, why="in: error about an answer from a named port")]
+            passes = Judged(True, why="in: error about a connection")
+            if ok is True:
+                return [passes]
+            # "an exact TCP socket": whether the policy must still allow it is not said
+            return [passes, Judged(False, ["icmp_error", "deny", "default", "no_flow"], why="in: error about a connection now forbidden")]
+        if q.short:
+            return [refused, Judged(True, why="in: error about something without ports")]
+        if self.answer_passes(q, local, peer, zone, default_in):
+            # Without an entry, since the answer passes without one; the text says it of UDP only.
+            passes = Judged(True, why="in: error about what is answered without entry")
+            return [passes] if q.proto == UDP else [passes, refused]
         number = q.icmp_type if q.icmp_type >= 0 else q.dport
         hit = self.inner_flow("own", q, q.src, q.dst) in self.flows
-        if q.icmp_type >= 0:
-            request = 8 if p.family == 4 else 128
-            hit = hit and q.icmp_type == request
+        if hit and q.icmp_type == ECHO[p.family][1]:
+            return [refused, Judged(True, why="in: error about the answer to what it asked")]  # that we never sent
         if q.proto == UDP and (ns, q.src, q.sport, q.dst, q.dport) in self.datagram:
             hit = True
         if hit:
-            ok = self.permitted(local, peer, q.proto, number, zone, default_out)
-            return [Judged(ok is True, ["icmp_error", "deny", "default", "no_flow"], why="in: error about a flow")]
+            passes = Judged(True, why="in: error about a flow")
+            if self.permitted(local, peer, q.proto, number, zone, default_out) is True:
+                return [passes]
+            # "has an entry, or a socket": whether the policy must still allow it is not said
+            return [passes, Judged(False, ["icmp_error", "deny", "default", "no_flow"], why="in: error about a flow now forbidden")]
         if self.inner_flow("answer", q, q.dst, q.src) in self.flows:
             return [Judged(True, why="in: error about an answer"), refused]
         return [refused]
@@ -549,19 +662,29 @@ class Model:
         """The local end refuses the quoted packet, which passed when it came in."""
         local, peer = src, dst
         policy = self.policy
-        quoted = End(q.dst, local.kind if q.dst == local.address else self.kind(q.dst, 0))
+        quoted = End(q.dst, local.kind if q.dst == local.address else self.kind(q.dst, self.scope))
         passes = Judged(True, why="out: error about a packet that passed")
         refused = Judged(False, ["icmp_error", "deny", "default", "no_flow"], why="out: error")
         number = q.icmp_type if q.icmp_type >= 0 else q.dport
         if q.proto not in (TCP, UDP, SCTP) and q.icmp_type < 0:
             number = 0
+        checks = []
+        if peer.kind == WORKLOAD:
+            checks.append(policy.default_of(peer, "egress"))
         if q.dst == local.address:
-            default = policy.default_of(local, "ingress")
-        else:
-            default = policy.forward
-        ok = self.permitted(peer, quoted, q.proto, number, zone, default)
-        if ok is True:
-            return [passes]
+            checks.append(policy.default_of(local, "ingress"))
+        elif quoted.kind != OTHER:
+            checks.append(policy.default_of(quoted, "ingress"))
+        elif not checks:
+            checks.append(policy.forward)
+        ok = all(self.permitted(peer, quoted, q.proto, number, zone, default) is True for default in checks)
+        if not ok and len(checks) > 1 and self.permitted(peer, quoted, q.proto, number, zone, checks[1]) is True:
+            return [refused, passes]  # it passed here, but could not have left the workload
+        if local.kind == WORKLOAD and q.dst != local.address:
+            return [refused, passes]  # a workload that routes
+        if ok:
+            odd = q.short or q.src == q.dst or q.icmp_type in (130, 131, 132, 133, 134, 135, 136, 137, 143)
+            return [passes, refused] if odd else [passes]
         # It may have come in as a reply.
         if q.dst == local.address:
             if q.proto == TCP and (ns, q.dst, q.dport, q.src, q.sport) in self.connected:
@@ -588,10 +711,8 @@ class Model:
         now = self.now * 16
         outcomes, uncertain = [], False
         for limit, key in charge:
-            blocked = self.auto.get((limit.name, key), 0)
-            if blocked > self.now:
-                return [drop("auto_blocked", why=why)]
-        for limit, key in charge:
+            if self.auto.get((limit.name, key), 0) > self.now:
+                return outcomes + [drop("auto_blocked", why=why)]
             tolerance = limit.burst * limit.period_ns * 16 / limit.rate
             early = self.tats.get((limit.name, key), 0) - (now + tolerance)
             slack = max(tolerance, self.cost(limit, p)) * 2e-3 + 16

@@ -156,12 +156,15 @@ def martian4(p):
     s, d = p.src, p.dst
     if s[0] == 0:
         # DHCP of a host without address; its shape is judged with the must-not-break set
-        if s != bytes(4) or p.proto != UDP or (p.sport, p.dport) != (68, 67):
+        dhcp = p.proto == UDP and (p.sport, p.dport) == (68, 67)
+        if s != bytes(4) or not (dhcp or p.proto == IGMP):  # RFC 3376 4.2.13: a report of a host without address
             p.bad.add("martian_source")
     if s[0] == 127 or s[0] >= 224 or s[:3] == b"\xc0\x58\x63":
         p.bad.add("martian_source")
-    if d[0] == 127 or d[0] == 0 or d[:3] == b"\xc0\x58\x63" or (d[0] >= 240 and d != b"\xff" * 4):
+    if d[0] == 127 or d[0] == 0 or d[:3] == b"\xc0\x58\x63":
         p.bad.add("martian_destination")
+    if 240 <= d[0] and d != b"\xff" * 4:
+        p.may_drop.add("martian_destination")  # reserved; the catalogue speaks of sources only
     if s == d:
         p.bad.add("land")
 
@@ -269,10 +272,10 @@ def walk(p, frame, at, end, nexthdr):
     chain = 0
     while True:
         if nexthdr == HOPOPTS and chain:
-            p.bad.add("extension_headers")
+            p.bad |= {"extension_headers", "bad_length"}  # a length behind it may be wrong as well
             return
         if nexthdr == ROUTING:
-            p.bad.add("extension_headers")
+            p.bad |= {"extension_headers", "bad_length"}
             return
         if nexthdr not in (HOPOPTS, FRAGMENT, AH, DSTOPTS):
             break
@@ -280,7 +283,7 @@ def walk(p, frame, at, end, nexthdr):
         if chain > MAX_EXTENSIONS:
             p.may_drop.add("extension_headers")  # at least so many are walked
         if chain > 64:
-            p.bad.add("extension_headers")
+            p.bad |= {"extension_headers", "bad_length"}
             return
         if at + 8 > end:
             p.bad |= {"bad_length", "truncated", "extension_headers"}
@@ -372,7 +375,7 @@ def read_tcp(p, frame, at, room, short):
     if header < 20:
         p.bad |= {"bad_header", "bad_length"}
     elif header > room:
-        p.bad |= short
+        p.bad |= short | {"bad_header"}
     p.flags = flags = frame[at + 13]
     if not flags & (SYN | ACK | RST) or (flags & SYN and flags & (FIN | RST)):
         p.bad.add("tcp_flags")
@@ -401,8 +404,15 @@ def read_icmp(p, frame, at, end, short):
         if 13 <= kind <= 18:
             p.may_drop.add("icmp_error")  # G-10
         return
+    if kind < 128 and not p.error:
+        # RFC 4443 2.1: error messages all; what these quote is known by RFC 4443 2.4 (c)
+        p.error = True
+        p.inner = read_inner6(frame, at + 8, end)
+        p.may_drop.add("icmp_error")
     if 133 <= kind <= 137:
         read_nd(p, frame, at, end)
+    if kind in (130, 131, 132, 143) and p.hops != 1:
+        p.bad.add("bad_nd")  # RFC 2710 3, RFC 3810 5: must have been sent with 1
 
 
 ND_SIZE = {133: 8, 134: 16, 135: 24, 136: 24, 137: 40}
@@ -413,10 +423,9 @@ def read_nd(p, frame, at, end):
         p.bad.add("bad_nd")
     size = ND_SIZE[p.icmp_type]
     if end - at < size:
-        p.bad.add("bad_nd")
-        p.bad |= {"truncated", "bad_length"}
+        p.may_drop |= {"bad_nd", "truncated", "bad_length"}  # RFC 4861 6.1, 7.1, 8.1: the receiver refuses it
         return
-    soft = p.icmp_code != 0
+    soft = p.icmp_code != 0 or p.icmp_type == 137  # G-5: redirects from allowed ports only
     if p.icmp_type in (135, 136):
         soft |= frame[at + 8] == 0xFF
     if p.icmp_type in (134, 137):
@@ -485,7 +494,8 @@ def read_inner6(frame, at, end):
 
 
 def inner_l4(q, frame, at, end, family):
-    if end - at < 8:
+    q.short = end - at < 8
+    if q.short:
         if q.proto in (TCP, UDP, SCTP, ICMP, ICMP6):
             return None
         return q

@@ -86,7 +86,7 @@ class Limit:
         amount, unit = spec["rate"].split("/")
         self.period_ns = SECONDS[unit] * 10**9
         self.rate = int(amount[:-2]) * 1000 if amount.endswith("KB") else int(amount)
-        self.burst = spec.get("burst", 0)
+        self.burst = size(spec.get("burst", 0))
         self.per = spec.get("per", "source")
         self.key4 = spec.get("key", {}).get("ipv4", 32)
         self.key6 = spec.get("key", {}).get("ipv6", 64)
@@ -105,6 +105,13 @@ class Limit:
         if self.per == "pair":
             return self.key_of(src), self.key_of(dst)
         return ()
+
+
+def size(value):
+    """A number, or "500B", "3KB"."""
+    if isinstance(value, int):
+        return value
+    return int(value[:-2]) * 1000 if value.endswith("KB") else int(value[:-1])
 
 
 def listed(value):
@@ -295,6 +302,9 @@ class Policy:
                 for p, n in self.samples(proto, len(src.address) == 16)
             )
         return self.cache_some[key]
+
+    def some_failsafe(self, src, dst, proto, zone):
+        return any(proto is None or s.proto in (None, proto) for s in self.rules(src, dst, zone)[0])
 
     def limits_of(self, src, dst, zone, egress):
         key = (src.key, dst.key, zone, egress)
