@@ -184,7 +184,9 @@ static int cmd_apply(struct cmd_context *ctx, int argc, char **argv)
 		return status;
 	err = kernel_open(ctx->pin_dir, true, &kernel, &diag);
 	if (err)
-		return cmd_fail(ctx, err, &diag, "policy not applied");
+		return cmd_fail(
+		    ctx, err, &diag,
+		    holds_text(ctx->pin_dir, "policy not applied", holds, sizeof(holds)));
 	previous = running_generation(kernel);
 	if (!ctx->netns)
 		session_warn(&loaded, opt_confirm_ns != 0, &diag);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,8 @@ int main(int argc, char **argv)
 	_cleanup_free_ char *why = NULL;
 	int at = command_index(argc, argv);
 
+	/* A limit on the size of files is an error of the write that meets it, not the end of a command half done. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (at) {
 		const char *name = argv[at];
 

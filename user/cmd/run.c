@@ -293,7 +293,10 @@ static int lock_instance(struct cmd_context *ctx, int *ret_fd)
 
 	if (slash) {
 		*slash = '\0';
-		mkdir(path, 0750);
+		if (mkdir(path, 0750) < 0 && errno != EEXIST) {
+			cmd_error("cannot make %s: %s", path, strerror(errno));
+			return EXIT_FAILED;
+		}
 		*slash = '/';
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		err = fd < 0 ? -errno : 0;

@@ -136,8 +136,11 @@ static int check_interfaces(struct apply *a)
 	if (!err)
 		err = wants_build(&a->links, &a->naming, 1, &new);
 	/* Until the flip, and through a trial, everything that is watched stays so, as it is. */
-	if (!err && a->kernel->loaded)
+	if (!err && a->kernel->loaded) {
 		err = wants_watched(a->kernel, &a->links, &a->wants);
+		if (err)
+			oops(a, err, "cannot read what is watched");
+	}
 	if (!err)
 		err = check_roles(a, &new);
 	if (!err)

@@ -115,7 +115,7 @@ static int read_pin(void *arg, const char *name)
 	struct link_info info;
 	int fd;
 
-	if (strlen(name) >= sizeof(pin->name))
+	if (strlen(name) >= sizeof(pin->name) || pin_is_folder(reader->kernel, "links", name))
 		return 0;
 	fd = pin_get(reader->kernel, "links", name);
 	if (fd < 0)

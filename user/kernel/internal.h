@@ -121,6 +121,8 @@ static inline int fault(const char *point)
 /* ---- lock.c ---- */
 /** lock_take() - flock on /run/weir/<pin dir>.@suffix; waits up to @wait_ms. Returns a descriptor, -EBUSY or -errno. */
 int lock_take(const char *dir, const char *suffix, unsigned int wait_ms);
+/** lock_holder() - " (process 123, weir, holds its lock)" into @ret, or "" when that cannot be said; returns @ret. */
+const char *lock_holder(const char *dir, const char *suffix, char *ret, size_t size);
 /** lock_remove() - unlink the lock file that the caller holds. */
 void lock_remove(const char *dir, const char *suffix);
 
@@ -138,6 +140,8 @@ int pin_get(const struct kernel *kernel, const char *folder, const char *name);
 int pin_put(const struct kernel *kernel, const char *folder, const char *name, int fd);
 int pin_remove(const struct kernel *kernel, const char *folder, const char *name);
 int pin_rename(const struct kernel *kernel, const char *folder, const char *from, const char *to);
+/** pin_is_folder() - somebody made a directory among the pins. */
+bool pin_is_folder(const struct kernel *kernel, const char *folder, const char *name);
 /** pin_remove_dirs() - the folders and the pin directory itself, where empty. */
 void pin_remove_dirs(const struct kernel *kernel);
 /** pin_each() - call @each for every name in a folder; a non-zero return ends the walk and is returned. */

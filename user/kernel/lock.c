@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -80,6 +81,43 @@ int lock_take(const char *dir, const char *suffix, unsigned int wait_ms)
 		nanosleep(&step, NULL);
 		waited += STEP_MS;
 	}
+}
+
+static int process_name(int pid, char *ret, size_t size)
+{
+	char path[64];
+	_cleanup_fclose_ FILE *in = NULL;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	in = fopen(path, "re");
+	if (!in || !fgets(ret, size, in))
+		return -ESRCH;
+	ret[strcspn(ret, "\n")] = '\0';
+	return 0;
+}
+
+const char *lock_holder(const char *dir, const char *suffix, char *ret, size_t size)
+{
+	_cleanup_fclose_ FILE *in = fopen("/proc/locks", "re");
+	char path[PATH_MAX], line[256], name[32];
+	unsigned long inode;
+	struct stat named;
+	int pid;
+
+	ret[0] = '\0';
+	if (!in || lock_path(dir, suffix, path) || stat(path, &named) < 0)
+		return ret;
+	while (fgets(line, sizeof(line), in)) {
+		if (sscanf(line, "%*d: FLOCK %*s WRITE %d %*x:%*x:%lu", &pid, &inode) != 2 ||
+		    inode != named.st_ino)
+			continue;
+		if (process_name(pid, name, sizeof(name)) == 0)
+			snprintf(ret, size, " (process %d, %s, holds its lock)", pid, name);
+		else
+			snprintf(ret, size, " (a child that process %d left holds its lock)", pid);
+		break;
+	}
+	return ret;
 }
 
 void lock_remove(const char *dir, const char *suffix)

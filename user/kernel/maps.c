@@ -91,6 +91,70 @@ int maps_stat(struct maps *maps, enum map_id id)
 	return 0;
 }
 
+/* ---- what each must be: programs of ours hold no others, but a name can be given to any map ---- */
+
+struct shape {
+	__u32 type, key_size, value_size;
+};
+
+#define ARRAY_OF(type)                              \
+	{                                           \
+		BPF_MAP_TYPE_ARRAY, 4, sizeof(type) \
+	}
+#define PERCPU_OF(type)                                    \
+	{                                                  \
+		BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(type) \
+	}
+#define HASH_OF(key, type)                                   \
+	{                                                    \
+		BPF_MAP_TYPE_HASH, sizeof(key), sizeof(type) \
+	}
+
+static const struct shape shapes[NR_MAPS] = {
+    [MAP_weir_control] = ARRAY_OF(struct weir_control),
+    [MAP_weir_iface] = HASH_OF(__u32, struct weir_iface),
+    [MAP_weir_local] = HASH_OF(struct weir_local_key, struct weir_local),
+    [MAP_weir_tat] = ARRAY_OF(struct weir_tat),
+    [MAP_weir_over] = ARRAY_OF(__u64),
+    [MAP_weir_flow] = ARRAY_OF(struct weir_flow_set),
+    [MAP_weir_block] = {BPF_MAP_TYPE_LPM_TRIE, sizeof(struct weir_block_key),
+			sizeof(struct weir_block)},
+    [MAP_weir_autoblk] = HASH_OF(struct weir_autoblk_key, struct weir_autoblk),
+    [MAP_weir_rulecnt] = PERCPU_OF(struct weir_count),
+    [MAP_weir_limcnt] = PERCPU_OF(struct weir_count),
+    [MAP_weir_rsncnt] = PERCPU_OF(struct weir_count),
+    [MAP_weir_homecnt] = PERCPU_OF(struct weir_count),
+    [MAP_weir_events] = {BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4},
+    [MAP_weir_books] = PERCPU_OF(struct weir_books),
+    [MAP_weir_evlim] = ARRAY_OF(__u64),
+    [MAP_weir_reader] = ARRAY_OF(struct weir_reader),
+    [MAP_weir_meta] = ARRAY_OF(struct weir_meta),
+    [MAP_weir_carry] = ARRAY_OF(struct weir_count),
+    [MAP_weir_lcarry] = ARRAY_OF(struct weir_count),
+#define SLOT_SHAPES(name, type, entries)                 \
+	[MAP_SLOTS + TABLE_##name * 2] = ARRAY_OF(type), \
+				    [MAP_SLOTS + TABLE_##name * 2 + 1] = ARRAY_OF(type),
+    WEIR_SLOT_MAPS(SLOT_SHAPES)
+#undef SLOT_SHAPES
+};
+
+static int open_one(const struct kernel *kernel, struct maps *maps, enum map_id id)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	maps->fd[id] = pin_get(kernel, "maps", names[id]);
+	if (maps->fd[id] < 0)
+		return maps->fd[id];
+	/* A program in place of a map says nothing that this could be. */
+	if (bpf_obj_get_info_by_fd(maps->fd[id], &info, &len) < 0)
+		return -errno;
+	if (info.type != shapes[id].type || info.key_size != shapes[id].key_size ||
+	    info.value_size != shapes[id].value_size)
+		return -EBADMSG;
+	return maps_stat(maps, id);
+}
+
 int maps_open(const struct kernel *kernel, struct maps *ret)
 {
 	struct maps maps;
@@ -98,11 +162,11 @@ int maps_open(const struct kernel *kernel, struct maps *ret)
 
 	maps_init(&maps);
 	for (int i = 0; i < NR_MAPS && !err; i++) {
-		maps.fd[i] = pin_get(kernel, "maps", names[i]);
-		if (maps.fd[i] == -ENOENT)
-			continue;
-		err = maps.fd[i] < 0 ? maps.fd[i] : maps_stat(&maps, i);
-		found++;
+		err = open_one(kernel, &maps, i);
+		if (err == -ENOENT)
+			err = 0;
+		else
+			found++;
 	}
 	if (!err && found != 0 && found != NR_MAPS)
 		err = -EBADMSG;

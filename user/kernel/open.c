@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define LOCK_WAIT_MS 10000
 #define NR_CAP_BPF   39
@@ -91,6 +92,8 @@ static int read_pins(struct kernel *kernel, struct diag *diag)
 		return foreign(kernel, diag);
 	if (!err)
 		err = kernel_map_shared(kernel);
+	if (err == -EINVAL) /* not mmapable: not a map that weir made */
+		return foreign(kernel, diag);
 	if (err)
 		return diag_fail(diag, err, NULL, "cannot open the pins under %s: %s", kernel->dir,
 				 strerror(-err));
@@ -139,10 +142,13 @@ static int open_pins(struct kernel *kernel, bool foreign_too, struct diag *diag)
 
 static int take_lock(struct kernel *kernel, struct diag *diag)
 {
+	char holder[64];
+
 	kernel->lock_fd = lock_take(kernel->dir, "lock", LOCK_WAIT_MS);
 	if (kernel->lock_fd == -EBUSY)
-		return diag_fail(diag, -EBUSY, NULL, "another change of %s is under way",
-				 kernel->dir);
+		return diag_fail(diag, -EBUSY, NULL, "another change of %s is under way%s",
+				 kernel->dir,
+				 lock_holder(kernel->dir, "lock", holder, sizeof(holder)));
 	if (kernel->lock_fd < 0)
 		return diag_fail(diag, kernel->lock_fd == -EACCES ? -EPERM : kernel->lock_fd, NULL,
 				 "cannot lock %s: %s", kernel->dir, strerror(-kernel->lock_fd));
@@ -209,8 +215,8 @@ void kernel_close(struct kernel *kernel)
 {
 	if (!kernel)
 		return;
-	/* Where nothing is loaded there is nothing to lock either: no file stays behind. */
-	if (kernel->lock_fd >= 0 && !kernel->loaded)
+	/* Where nothing is pinned there is nothing to lock either: no file stays behind. */
+	if (kernel->lock_fd >= 0 && !kernel->loaded && access(kernel->dir, F_OK) < 0)
 		lock_remove(kernel->dir, "lock");
 	forget_pins(kernel);
 	mem_close_p(&kernel->lock_fd);

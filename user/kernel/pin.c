@@ -192,7 +192,11 @@ int pin_remove(const struct kernel *kernel, const char *folder, const char *name
 
 	if (err)
 		return err;
-	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	if (unlink(path) == 0 || errno == ENOENT)
+		return 0;
+	err = -errno;
+	/* A directory is nothing of ours, but it keeps ours from going. */
+	return rmdir(path) == 0 ? 0 : err;
 }
 
 int pin_rename(const struct kernel *kernel, const char *folder, const char *from, const char *to)
@@ -232,6 +236,15 @@ void pin_remove_dirs(const struct kernel *kernel)
 			rmdir(path);
 	if (rmdir(kernel->dir) == 0)
 		remove_parent(kernel->dir);
+}
+
+bool pin_is_folder(const struct kernel *kernel, const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return pin_path(kernel, folder, name, path) == 0 && lstat(path, &st) == 0 &&
+	       S_ISDIR(st.st_mode);
 }
 
 int pin_each(const struct kernel *kernel, const char *folder,

@@ -27,8 +27,10 @@ int kernel_map_shared(struct kernel *kernel)
 	kernel->control = map_mmap(kernel->maps.fd[MAP_weir_control], sizeof(struct weir_control));
 	kernel->meta = map_mmap(kernel->maps.fd[MAP_weir_meta], sizeof(struct weir_meta));
 	if (!kernel->control || !kernel->meta) {
+		int err = -errno;
+
 		kernel_unmap_shared(kernel);
-		return -errno;
+		return err;
 	}
 	return 0;
 }

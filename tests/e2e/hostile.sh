@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# A host in disorder: pins that somebody replaced, a lock that a stopped process holds, no room for files. Each is said
+# clearly, what was in force stays whole, and `weir detach` removes what is left.
+set -euo pipefail
+# shellcheck source=tests/lib/lab.sh
+. "$(dirname "$0")/../lib/lab.sh"
+lab_start hostile
+lab_node
+lab_workload app 10.42.0.10 2001:db8:42::10
+export WEIR_STATE_DIR="$TMP/state" WEIR_RUN_DIR="$TMP/run"
+
+cat >"$TMP/policy.yaml" <<-POLICY
+	interfaces: [eth0]
+	workloads: ["veth-*"]
+	allow: [{name: api, from: 203.0.113.0/24, to: self, port: udp/3}]
+	limits: [{name: lim, to: self, port: udp/3, count: packets, rate: 1/second, entries: 1000}]
+POLICY
+
+# tried ARG…: status and last line of output of weir.
+tried() {
+	local status=0
+	timeout 60 "$WEIR" --netns "$LAB-node" "$@" >"$TMP/tried" 2>&1 || status=$?
+	echo "$status $(tail -n 1 "$TMP/tried" | sed 's/process [0-9]*/process N/g')"
+}
+hooked() { ip -n "$LAB-node" -d link show eth0 | grep -c prog/xdp || true; }
+generation() { weir status --json | json "d['generation']"; }
+
+# ---- pins that are not what they were
+
+for other in "weir_control array 64 1" "weir_meta array 4 1" "weir_tat hash 64 10" "weir_iface hash 8 4" \
+	"weir_cfg_1 array 32 1"; do
+	read -r name type value entries <<<"$other"
+	weir apply "$TMP/policy.yaml" >/dev/null
+	rm "$(pins)/maps/$name"
+	"$BPFTOOL" map create "$(pins)/maps/$name" type "$type" key 4 value "$value" entries "$entries" name hostile
+	same "$name replaced by another kind of map: status refuses" "$(tried status)" \
+		"1 weir: the pins under $(pins) are of another version of weir; \`weir detach\` removes them"
+	same "$name replaced: apply refuses" "$(tried apply "$TMP/policy.yaml")" \
+		"1 weir: the pins under $(pins) are of another version of weir; \`weir detach\` removes them; policy not applied"
+	same "$name replaced: what is attached stays" "$(hooked)" 1
+	same "$name replaced: detach removes everything" "$(tried detach | cut -c1-10) $(hooked) $(ls -d "$(pins)" 2>/dev/null)" \
+		"0 detached 0 "
+done
+
+weir apply "$TMP/policy.yaml" >/dev/null
+mkdir "$(pins)/links/folder" "$(pins)/maps/folder"
+same "a directory among the pins does not keep a policy from being applied" \
+	"$(tried apply "$TMP/policy.yaml" | cut -c1-23)" "0 generation 2 in force"
+same "nor everything from being removed" "$(tried detach | cut -c1-10) $(ls -d "$(pins)" 2>/dev/null)" "0 detached "
+
+# ---- no room, no right to write
+
+weir apply "$TMP/policy.yaml" >/dev/null
+same "a limit on the size of files ends no command half done" \
+	"$(
+		ulimit -f 0
+		weir apply "$TMP/policy.yaml" 2>&1 | grep -o 'saving it: File too large\|generation [0-9]* in force' | tr '\n' ' '
+	)" "saving it: File too large generation 2 in force "
+mount -t tmpfs -o ro none "$TMP/run"
+same "the directory of locks is read-only: apply says so" "$(tried apply "$TMP/policy.yaml")" \
+	"1 weir: cannot lock $(pins): Read-only file system; policy not applied, generation 2 still active"
+umount "$TMP/run"
+same "too few descriptors: said, and the policy in force stays" \
+	"$(
+		ulimit -n 20
+		weir apply "$TMP/policy.yaml" 2>&1 || true
+	)" "weir: cannot open the pinned maps under $(pins): Too many open files; policy not applied"
+same "after all of that, generation 2 is in force" "$(generation)" 2
+
+# ---- a lock that nobody lets go
+
+flock "$TMP/run/"*"$LAB-node.lock" sleep 60 &
+holder=$!
+disown "$holder"
+until_true 5 grep -q "WRITE $holder " /proc/locks
+kill -STOP "$holder"
+same "a lock that is held is waited for, then its holder is named" "$(tried apply "$TMP/policy.yaml")" \
+	"1 weir: another change of $(pins) is under way (process N, flock, holds its lock); policy not applied, generation 2 still active"
+same "status needs no lock" "$(generation)" 2
+pkill -KILL -P "$holder" || true
+kill -KILL "$holder"
+same "its end is enough" "$(tried apply "$TMP/policy.yaml" | cut -c1-23)" "0 generation 3 in force"
+finish
