@@ -226,8 +226,9 @@ WEIR_INLINE enum weir_reason parse_martian(const struct packet *pkt)
 			return WEIR_MARTIAN_SOURCE;
 		if (pkt->src.d[0] == 0 && pkt->src.d[1] == BE64(1))
 			return WEIR_MARTIAN_SOURCE;
-		if (pkt->src.d[0] == 0 && pkt->src.d[1] == 0 &&
-		    !(pkt->flags & (PKT_ND | PKT_LISTENER)))
+		/* Solicitations of who has no address yet, and listener reports (RFC 4861, 3590). */
+		if (pkt->src.d[0] == 0 && pkt->src.d[1] == 0 && !(pkt->flags & PKT_LISTENER) &&
+		    !(pkt->flags & PKT_ND && (pkt->type == 133 || pkt->type == 135)))
 			return WEIR_MARTIAN_SOURCE;
 		if (mapped_dst ||
 		    (pkt->dst.d[0] == 0 && (pkt->dst.d[1] == BE64(1) || pkt->dst.d[1] == 0)))

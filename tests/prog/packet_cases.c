@@ -331,6 +331,8 @@ const struct packet_case packet_cases[] = {
 	BAD(MARTIAN_SOURCE, "I-1 source 224.0.0.1", ETH(), IP4(.src = "224.0.0.1"), UDP()),
 	BAD(MARTIAN_SOURCE, "I-1 source 255.255.255.255", ETH(), IP4(.src = "255.255.255.255"), UDP()),
 	BAD(MARTIAN_SOURCE, "I-2 source 240.0.0.1", ETH(), IP4(.src = "240.0.0.1"), SYN),
+	BAD(MARTIAN_SOURCE, "I-5 router advertisement from ::", ETH(), IP6(.ttl = 255, .src = "::", .dst = "ff02::1"), ICMP6(.type = 134), DATA(8)),
+	BAD(MARTIAN_SOURCE, "I-5 neighbour advertisement from ::", ETH(), IP6(.ttl = 255, .src = "::", .dst = "ff02::1"), ICMP6(.type = 136), DATA(16)),
 	BAD(MARTIAN_SOURCE, "I-4 source ::1", ETH(), IP6(.src = "::1"), SYN),
 	BAD(MARTIAN_SOURCE, "I-4 source ff02::1", ETH(), IP6(.src = "ff02::1"), UDP()),
 	BAD(MARTIAN_SOURCE, "I-5 source :: with udp", ETH(), IP6(.src = "::"), UDP()),
