@@ -800,10 +800,11 @@ static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, stru
 	}
 	v->src_kind = WEIR_OTHER;
 	v->dst_kind = WEIR_SELF;
+	/* Ours, or our subnet's broadcast, from the wire: the stack delivers some of these, in IPv6 nearly all. */
+	if (local_find(&pkt->src, v->ifindex))
+		return WEIR_SPOOFED;
 	if (config->flags & (WEIR_CFG_WORKLOADS |
 			     (pkt->family == 4 ? WEIR_CFG_FORWARDING4 : WEIR_CFG_FORWARDING6))) {
-		if (local_find(&pkt->src, v->ifindex)) /* ours, from the wire */
-			return WEIR_SPOOFED;
 		local = local_find(&pkt->dst, v->ifindex);
 		if (local)
 			v->dst_kind = local->kind;
