@@ -110,7 +110,7 @@ class Model:
                 outcomes.append(drop(*p.may_drop, why="may drop"))
         if self.policy.monitor:
             # Whether state is made of what would be dropped is not said: what follows may be judged with it or without.
-            loose = OK if not p.bad else NOTHING
+            loose = OK | {"limit", "limit_overflow", "auto_blocked"} if not p.bad else NOTHING
             outcomes = [Outcome(True, o.reasons | loose, None, o.effects, o.why) for o in outcomes]
         return p, outcomes
 
@@ -211,9 +211,12 @@ class Model:
         blocked = self.is_blocked(src) or self.is_blocked(dst)
         if blocked:
             refused.add("blocked")
-        if blocked != (self.is_blocked(End(src.address, self.kind(src.address, at))) or self.is_blocked(dst)):
+        hidden = src.anonymous or (hook == NIC_OUT and arrived != HERE)
+        alias = End(src.address, OTHER if src.kind == SELF else self.kind(src.address, at))
+        if hidden and blocked != (self.is_blocked(alias) or self.is_blocked(dst)):
             # never_block names this node; whether that is so of a source that hides another is not said
-            return [drop("blocked"), *self.unblocked(p, hook, at, arrived, src, dst, homes, refused - {"blocked"}, False)]
+            judged = self.unblocked(p, hook, at, arrived, src, dst, homes, refused - {"blocked"}, False)
+            return [drop("blocked")] + judged
         return self.unblocked(p, hook, at, arrived, src, dst, homes, refused, blocked)
 
     def unblocked(self, p, hook, at, arrived, src, dst, homes, refused, blocked):
@@ -226,7 +229,7 @@ class Model:
         if self.is_failsafe(p, src, dst, hook == NIC_OUT and arrived != HERE):
             outcomes = [Outcome(True, OK, None, self.seen(p), "failsafe")]
             # What failsafe of this node means for a workload's own home is not said.
-            return self.combine(p, homes, hook) + outcomes if len(homes) > 1 else outcomes
+            return self.combine(p, homes) + outcomes if len(homes) > 1 else outcomes
         listed = self.listed(src, dst)
         if listed:
             return [drop("block_list")]
@@ -238,14 +241,14 @@ class Model:
         if hook in (XDP, NIC_IN) and homes and homes[0][0] == HOME_SELF_IN and self.masq_reply(p):
             through = Outcome(True, OK, None, self.seen(p, "masq"), "reply of a masqueraded flow")
             if p.error and p.inner.odd:  # G-2
-                return [through] + self.combine(p, homes, hook)
+                return [through] + self.combine(p, homes)
             return [through]
         if not homes:
             effects = list(self.seen(p))
             if hook == NIC_OUT and src.kind == SELF:
                 effects += self.make("masq", p, p.src, p.dst)
             return [Outcome(True, OK, 0, effects, "judged elsewhere")]
-        return self.combine(p, homes, hook)
+        return self.combine(p, homes)
 
     # -- where it is judged
 
@@ -329,24 +332,26 @@ class Model:
 
     # -- all homes of a packet
 
-    def combine(self, p, homes, hook):
-        results = [(0, NOTHING, [], [], "")]
-        drops = []
+    def combine(self, p, homes):
+        """Home after home: each judges and charges for itself; what is remembered, only when all let it pass."""
+        going, drops = [(Outcome(True, OK, 0, [], ""), [])], []  # passes so far, and what each will leave behind
         for home, direction, src, dst, zone, ns in homes:
             following = []
             for judged in self.one_home(p, direction, src, dst, zone, ns):
-                if not judged.passes:
-                    drops.append(drop(*judged.reasons, why=judged.why))
-                    continue
-                for mask, reasons, charge, effects, why in results:
-                    following.append(
-                        (mask | home, reasons, charge + list(judged.charge), effects + list(judged.effects), why + " " + judged.why)
-                    )
-            results = following
-        outcomes = drops
-        for mask, _, charge, effects, why in results:
-            outcomes += self.limited(p, mask, charge, effects + list(self.seen(p)), why)
-        return outcomes
+                for before, entries in going:
+                    why = f"{before.why} {judged.why}".strip()
+                    if not judged.passes:
+                        drops.append(Outcome(False, judged.reasons, None, before.effects, why))
+                        continue
+                    for outcome in self.limited(p, before.homes | home, judged.charge, before.effects, why):
+                        if outcome.passes:
+                            following.append((outcome, entries + list(judged.effects)))
+                        else:
+                            drops.append(outcome)
+            going = following
+        for outcome, entries in going:
+            outcome.effects = list(outcome.effects) + entries + list(self.seen(p))
+        return drops + [outcome for outcome, _ in going]
 
     def seen(self, p, region=""):
         if p.fragment != "first":
@@ -373,6 +378,8 @@ class Model:
         """Limits that a packet in the opening direction meets."""
         sides = self.sides(src, dst, direction)
         proto, number = p.service()
+        if self.policy.verdict(src, dst, proto, number, zone)[0] == FAILSAFE:
+            return ()
         return [
             (x, x.key(src.address, dst.address))
             for x in self.policy.limits_of(src, dst, zone, sides)
@@ -549,10 +556,8 @@ class Model:
         charge = [
             (x, x.key(src.address, dst.address))
             for x in policy.limits_of(src, dst, zone, sides)
-            if x.count != "connections" and any(s.proto is None or proto is None or s.proto == proto for s in x.services)
+            if x.count != "connections" and policy.might_cover(x, src, dst, proto, zone)
         ]
-        if policy.some_failsafe(src, dst, proto, zone):
-            charge = ()  # failsafe is exempt from limits, and this may be part of it
         if policy.some_allowed(src, dst, proto, zone, defaults[0]):
             return [Judged(True, charge=charge, why=f"{direction}: some service")]
         if policy.some_allowed(dst, src, proto, zone, defaults[1]):
@@ -712,12 +717,13 @@ class Model:
         outcomes, uncertain = [], False
         for limit, key in charge:
             if self.auto.get((limit.name, key), 0) > self.now:
-                return outcomes + [drop("auto_blocked", why=why)]
+                return outcomes + [Outcome(False, frozenset(("auto_blocked",)), None, effects, why)]
             tolerance = limit.burst * limit.period_ns * 16 / limit.rate
             early = self.tats.get((limit.name, key), 0) - (now + tolerance)
             slack = max(tolerance, self.cost(limit, p)) * 2e-3 + 16
             if early > -slack:
-                outcomes.append(Outcome(False, frozenset(("limit", "limit_overflow")), None, self.exceeded(limit, key), why))
+                exceeded = list(effects) + self.exceeded(limit, key)
+                outcomes.append(Outcome(False, frozenset(("limit", "limit_overflow")), None, exceeded, why))
                 if early > slack:
                     return outcomes[-1:]
         passes.effects = list(effects) + [self.taken(limit, key, self.cost(limit, p)) for limit, key in charge]
@@ -731,5 +737,5 @@ class Model:
 
     def exceeded(self, limit, key):
         if not limit.block_ns:
-            return ()
-        return (lambda: self.auto.__setitem__((limit.name, key), self.now + limit.block_ns),)
+            return []
+        return [lambda: self.auto.__setitem__((limit.name, key), self.now + limit.block_ns)]

@@ -144,7 +144,7 @@ class Policy:
         self.interfaces = [i if isinstance(i, str) else i["name"] for i in spec.get("interfaces", [])]
         self.monitor = spec.get("mode") == "monitor"
         self.cache_member, self.cache_verdict, self.cache_limit = {}, {}, {}
-        self.cache_some = {}
+        self.cache_some, self.cache_samples = {}, {}
         self.allow = [Rule(self, r) for r in spec.get("allow", [])]
         self.deny = [Rule(self, r) for r in spec.get("deny", [])]
         self.limits = [Limit(self, r) for r in spec.get("limits", [])]
@@ -173,10 +173,19 @@ class Policy:
             entries = [e if isinstance(e, dict) else {"port": e} for e in value]
             return [(self.items(e.get("from", "any")), services(e["port"])) for e in entries]
         for rule in self.allow + self.deny:
-            to_self = "self" in rule.dst or "any" in rule.dst
-            if to_self and any(s.proto == TCP and s.has(TCP, 22) for s in rule.services):
+            if self.includes_self(rule.dst) and any(s.proto == TCP and s.has(TCP, 22) for s in rule.services):
                 return []
         return [(self.items("any"), services("tcp/22"))]
+
+    def includes_self(self, items):
+        for item in items:
+            if item in ("self", "any"):
+                return True
+            if isinstance(item, str) and item in self.segments:
+                value = self.segments[item]
+                if self.includes_self(self.items(value["members"] if isinstance(value, dict) else value)):
+                    return True
+        return False
 
     # -- who
 
@@ -274,23 +283,26 @@ class Policy:
             return True
         return "deny" if action == DENY else "default"
 
-    def samples(self, proto, six):
-        """One (protocol, number) of each set of services that no rule tells apart; proto None: of all protocols."""
-        wanted = {s.proto for r in self.allow + self.deny for s in r.services if s.proto is not None}
-        wanted |= {s.proto for _, what in self.failsafe for s in what if s.proto is not None} | {TCP, UDP, 253}
-        for p in [proto] if proto is not None else sorted(wanted):
+    def samples(self, proto):
+        """One (protocol, number) of each set of services that nothing tells apart; proto None: of all protocols."""
+        if proto not in self.cache_samples:
+            self.cache_samples[proto] = list(self.sample(proto))
+        return self.cache_samples[proto]
+
+    def sample(self, proto):
+        every = [s for r in self.allow + self.deny + self.limits for s in r.services]
+        every += [s for _, what in self.failsafe for s in what]
+        protos = [proto] if proto is not None else sorted({s.proto for s in every if s.proto is not None} | {TCP, UDP, 252})
+        for p in protos:
             if p not in PORTED + TYPED:
                 yield p, 0
                 continue
-            top = 65535 if p in PORTED else 255
             cuts = {1 if p in PORTED else 0}
-            every = [s for r in self.allow + self.deny for s in r.services]
-            every += [s for _, what in self.failsafe for s in what]
             for s in every:
                 if s.proto == p and s.lo is not None:
                     cuts |= {s.lo, s.hi + 1}
             for cut in sorted(cuts):
-                if cut <= top:
+                if cut <= (65535 if p in PORTED else 255):
                     yield p, cut
 
     def some_allowed(self, src, dst, proto, zone, default):
@@ -299,12 +311,20 @@ class Policy:
         if key not in self.cache_some:
             self.cache_some[key] = any(
                 self.allowed(src, dst, p, n, zone, default) is True
-                for p, n in self.samples(proto, len(src.address) == 16)
+                for p, n in self.samples(proto)
             )
         return self.cache_some[key]
 
-    def some_failsafe(self, src, dst, proto, zone):
-        return any(proto is None or s.proto in (None, proto) for s in self.rules(src, dst, zone)[0])
+    def might_cover(self, limit, src, dst, proto, zone):
+        """Whether the limit covers a service of the protocol that is neither denied by a rule nor failsafe."""
+        key = (limit.name, src.key, dst.key, proto, zone)
+        if key not in self.cache_some:
+            self.cache_some[key] = any(
+                any(s.has(p, n) for s in limit.services)
+                and self.verdict(src, dst, p, n, zone)[0] in (ALLOW, DEFAULT)
+                for p, n in self.samples(proto)
+            )
+        return self.cache_some[key]
 
     def limits_of(self, src, dst, zone, egress):
         key = (src.key, dst.key, zone, egress)
