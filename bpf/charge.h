@@ -300,13 +300,13 @@ __noinline int charge_all(struct visit *v, __u32 verdict, __u32 direction)
 	}
 	applies = *(volatile __u16 *)&v->applies;
 	if (applies & (applies - 1)) { /* more than one */
-		for (int i = 0; i < WEIR_MAX_FRAG_LIMITS && why == WEIR_OK; i++)
+		for (int i = 0; i < WEIR_MAX_FRAG_LIMITS && applies >> i && why == WEIR_OK; i++)
 			if (applies >> i & 1)
 				why = charge_limit(v, found->limit[i], CHARGE_LOOK);
 		if (why != WEIR_OK)
 			return why;
 	}
-	for (int i = 0; i < WEIR_MAX_FRAG_LIMITS; i++) {
+	for (int i = 0; i < WEIR_MAX_FRAG_LIMITS && applies >> i; i++) {
 		if (!(applies >> i & 1))
 			continue;
 		why = charge_limit(v, found->limit[i], CHARGE_TAKE);

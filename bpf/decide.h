@@ -24,14 +24,9 @@
 
 #define NO_SERVICE WEIR_NONE
 
-/**
- * ruling() - rules and default for one opening: @from opens @service of @to.
- * @from, @to:   indices into weir_class
- * @direction:   whose default decides when no rule does: INGRESS of @to, EGRESS of @from, FORWARD
- *
- * Returns RULING_* and the verdict's index.
- */
-__noinline __u64 ruling(struct visit *v, __u32 from, __u32 to, __u32 service, __u32 direction)
+/* ruling() without the call, for the one that nearly every packet needs. */
+static __always_inline __u64 ruling_here(struct visit *v, __u32 from, __u32 to, __u32 service,
+					 __u32 direction)
 {
 	const struct weir_verdict *verdict;
 	const struct weir_class *class;
@@ -70,6 +65,18 @@ __noinline __u64 ruling(struct visit *v, __u32 from, __u32 to, __u32 service, __
 								   : WEIR_CLASS_EGRESS_ALLOW))
 		result |= RULING_ALLOWED;
 	return result;
+}
+
+/**
+ * ruling() - rules and default for one opening: @from opens @service of @to.
+ * @from, @to:   indices into weir_class
+ * @direction:   whose default decides when no rule does: INGRESS of @to, EGRESS of @from, FORWARD
+ *
+ * Returns RULING_* and the verdict's index.
+ */
+__noinline __u64 ruling(struct visit *v, __u32 from, __u32 to, __u32 service, __u32 direction)
+{
+	return ruling_here(v, from, to, service, direction);
 }
 
 /* The rule (or default) that a ruling came from, for counters and events. */
@@ -567,7 +574,7 @@ static __always_inline enum weir_reason judge_end(struct WEIR_CTX *ctx, struct v
 	v->direction = direction;
 	v->home = home;
 	v->reply = 0;
-	opened = ruling(v, v->src, v->dst, service_opened(&v->pkt), direction);
+	opened = ruling_here(v, v->src, v->dst, service_opened(&v->pkt), direction);
 	if (opened & RULING_ERROR)
 		why = WEIR_NO_POLICY;
 	else if (v->pkt.flags & PKT_LATER)
