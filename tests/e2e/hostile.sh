@@ -81,4 +81,44 @@ same "status needs no lock" "$(generation)" 2
 pkill -KILL -P "$holder" || true
 kill -KILL "$holder"
 same "its end is enough" "$(tried apply "$TMP/policy.yaml" | cut -c1-23)" "0 generation 3 in force"
+
+# ---- interfaces that come, go, and are called something else
+
+lab_namespace pods
+spawn node daemon "$WEIR" --netns "$LAB-node" run "$TMP/policy.yaml"
+# shellcheck disable=SC2317 # called by until_true
+state_of() { [ "$(weir status --json | json "[i['attached'] for i in d['interfaces'] if i['name'] == '$1']")" = "[$2]" ]; }
+until_true 20 state_of eth0 True
+ip -n "$LAB-node" link set eth0 down
+ip -n "$LAB-node" link set eth0 name wan0
+if until_true 5 state_of eth0 False; then ok "status shows a NIC that was renamed away"; else not_ok "status shows a NIC that was renamed away"; fi
+same "as missing" "$(weir status | grep -c '^eth0 .* missing: there is none of that name')" 1
+until_true 5 grep -q 'no interface "eth0" any more' "$TMP/daemon.err" || true
+same "weir run warns of it, once" "$(grep -c 'no interface "eth0" any more' "$TMP/daemon.err")" 1
+ip -n "$LAB-node" link set wan0 name eth0
+ip -n "$LAB-node" link set eth0 up
+if until_true 5 state_of eth0 True; then ok "the name is back: judged again"; else not_ok "the name is back: judged again"; fi
+
+# churn: veths come and go without a pause.
+churn() {
+	local i
+	while [ ! -e "$TMP/enough" ]; do
+		for i in 1 2 3 4 5 6; do echo "link add veth-c$i type veth peer name c$i netns $LAB-pods"; done
+		for i in 1 2 3 4 5 6; do echo "link del veth-c$i"; done
+	done | ip -n "$LAB-node" -batch - >/dev/null 2>&1 || true
+}
+churn &
+churning=$!
+failed=0
+for ((i = 0; i < 10; i++)); do weir apply "$TMP/policy.yaml" >/dev/null 2>>"$TMP/churn.err" || failed=$((failed + 1)); done
+same "policies apply while workloads come and go" "$failed $(cat "$TMP/churn.err")" "0 "
+ip -n "$LAB-node" link add veth-new type veth peer name new netns "$LAB-pods"
+if until_true 5 state_of veth-new True; then ok "a new workload gets its hook meanwhile"; else not_ok "a new workload gets its hook meanwhile"; fi
+touch "$TMP/enough"
+wait "$churning"
+same "interfaces that went are no error" "$(grep -c 'cannot attach' "$TMP/daemon.err" || true)" 0
+stop daemon
+
+same "a standard output that is closed is not replaced by a file of weir's" \
+	"$(weir status 2>&1 >&- || true)" "weir: standard output: Bad file descriptor"
 finish

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* In the order in which help shows them. */
 static const struct command *const commands[] = {
@@ -145,6 +146,18 @@ static int run(const struct command *command, struct cmd_context *ctx, int argc,
 	return status;
 }
 
+/* What is opened must not become standard output; writing to what was closed stays an error. */
+static void keep_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command = NULL;
@@ -152,6 +165,7 @@ int main(int argc, char **argv)
 	_cleanup_free_ char *why = NULL;
 	int at = command_index(argc, argv);
 
+	keep_standard_streams();
 	/* A limit on the size of files is an error of the write that meets it, not the end of a command half done. */
 	signal(SIGXFSZ, SIG_IGN);
 	if (at) {

@@ -47,6 +47,7 @@ struct run {
 	bool said_busy;	  /* another reader has the ring */
 	bool said_links;  /* links cannot be followed */
 	bool said_recompile;
+	size_t nr_missing;    /* NICs that the policy names and that are not there */
 	bool said_look;	      /* the kernel's state cannot be read */
 	bool forced_reload;   /* SIGHUP */
 	bool waits_recompile; /* addresses changed while a trial was pending */

@@ -233,6 +233,23 @@ static void state_changed(struct run *run, const struct kernel_status *status)
 	run_configure_reader(run);
 }
 
+/* A NIC that was renamed is no longer the one that the policy names: nobody judges there. */
+static void look_for_missing(struct run *run, const struct kernel_status *status)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < status->nr_interfaces; i++) {
+		if (status->interface[i].ifindex)
+			continue;
+		if (++n > run->nr_missing)
+			log_line(
+			    LOG_WARNING,
+			    "there is no interface \"%s\" any more: renamed or removed, it is not judged",
+			    status->interface[i].name);
+	}
+	run->nr_missing = n;
+}
+
 /* Look at the kernel. Returns 0; -ENOENT: no programs are loaded. */
 int run_look(struct run *run)
 {
@@ -260,6 +277,7 @@ int run_look(struct run *run)
 	run->closed = false;
 	for (size_t i = 0; i < status.nr_interfaces; i++)
 		run->closed |= status.interface[i].workload && status.interface[i].closed;
+	look_for_missing(run, &status);
 	if (status.generation != run->generation || status.trial != run->trial)
 		state_changed(run, &status);
 	kernel_status_clear(&status);

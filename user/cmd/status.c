@@ -377,9 +377,10 @@ static void print_interfaces(const struct kernel_status *status)
 		table_cell(&table, "%s", interface->hook ? interface->hook : "-");
 		table_cell(&table, "%s", interface->xdp ? interface->xdp : "-");
 		table_cell(&table, "%s%s",
-			   !interface->attached ? "not attached"
-			   : interface->closed	? "closed: no address bound"
-						: "attached",
+			   !interface->ifindex	  ? "missing: there is none of that name"
+			   : !interface->attached ? "not attached"
+			   : interface->closed	  ? "closed: no address bound"
+						  : "attached",
 			   interface->attached && !interface->workload && !interface->metadata &&
 				   interface->xdp && strcmp(interface->xdp, "off")
 			       ? ", no XDP metadata: judged by TC"

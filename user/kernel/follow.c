@@ -271,6 +271,22 @@ static int bring_local(struct kernel *kernel, const struct bringing *b)
 	return err;
 }
 
+/* Workloads come and go: one that went since the interfaces were read keeps no other waiting for its hook. */
+static int attach_wanted(struct kernel *kernel, const struct bringing *b,
+			 const struct pinned_links *pins, const struct wanted *wanted)
+{
+	struct diag scratch = {};
+	char name[IF_NAMESIZE];
+	int err = attach_interface(kernel, b->programs, pins, wanted, b->change, &scratch);
+
+	if (err && !if_indextoname(wanted->link->ifindex, name))
+		err = 0;
+	if (err)
+		diag_fail(b->diag, err, NULL, "%s", scratch.error);
+	diag_reset(&scratch);
+	return err;
+}
+
 static int attach_all(struct kernel *kernel, const struct bringing *b)
 {
 	struct pinned_links pins = {};
@@ -283,12 +299,12 @@ static int attach_all(struct kernel *kernel, const struct bringing *b)
 	if (err)
 		diag_fail(b->diag, err, NULL, "cannot rename the pins of links: %s",
 			  strerror(-err));
-	for (size_t i = 0; i < b->wants->n && !err; i++) {
+	for (size_t i = 0; i < b->wants->n && (!err || b->keep_going); i++) {
 		unsigned int before = b->change->count;
+		int failed = attach_wanted(kernel, b, &pins, &b->wants->wanted[i]);
 
-		err = attach_interface(kernel, b->programs, &pins, &b->wants->wanted[i], b->change,
-				       b->diag);
-		if (!err && b->change->count != before && b->ret_window_ns)
+		err = err ? err : failed;
+		if (!failed && b->change->count != before && b->ret_window_ns)
 			*b->ret_window_ns = mono_ns(NULL) - b->since_ns;
 	}
 	pinned_links_free(&pins);
@@ -420,6 +436,7 @@ static int follow(struct kernel *kernel, struct naming *naming, size_t n, unsign
 			     .nr_naming = n,
 			     .change = &change,
 			     .since_ns = mono_ns(NULL),
+			     .keep_going = true,
 			     .ret_window_ns = ret_window_ns,
 			     .diag = diag};
 	int err = links_read(&links);
@@ -486,4 +503,22 @@ int kernel_follow_links(struct kernel *kernel, unsigned int *ret_changes, __u64 
 	word = word_settle(kernel);
 	/* On trial, what the former policy watches stays watched: it may be back with the next packet. */
 	return follow_slots(kernel, word & WEIR_WORD_PENDING, ret_changes, ret_window_ns, diag);
+}
+
+int named_missing(struct kernel *kernel, unsigned int slot, const struct links *links,
+		  int (*each)(void *arg, const char *name), void *arg)
+{
+	struct policy *policy;
+	int err = naming_read(kernel, slot, &policy, NULL);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < policy->nr_interfaces && !err; i++) {
+		const char *name = policy->interface[i].pattern;
+
+		if (!is_pattern(name) && !links_by_name(links, name))
+			err = each(arg, name);
+	}
+	policy_free(policy);
+	return err;
 }

@@ -412,7 +412,11 @@ const struct wanted *wants_find(const struct wants *wants, __u32 ifindex);
 /** wants_missing() - -ENODEV: a NIC that @policy names without a pattern is not there. */
 int wants_missing(const struct links *links, const struct policy *policy, struct diag *diag);
 
-/** struct bringing - arguments of follow_bring() and follow_drop(). @since_ns: when the links were read. */
+/**
+ * struct bringing - arguments of follow_bring() and follow_drop().
+ * @since_ns:   when the links were read
+ * @keep_going: an interface that fails does not keep the others from their hooks; the first error is returned
+ */
 struct bringing {
 	const struct programs *programs;
 	const struct links *links;
@@ -421,6 +425,7 @@ struct bringing {
 	size_t nr_naming;
 	struct change *change;
 	__u64 since_ns;
+	bool keep_going;
 	unsigned int *ret_closed;
 	__u64 *ret_window_ns;
 	struct diag *diag;
@@ -432,5 +437,8 @@ int follow_drop(struct kernel *kernel, const struct bringing *b);
 /** follow_slots() - both of these for the policy in force, with @both for those of both slots. */
 int follow_slots(struct kernel *kernel, bool both, unsigned int *ret_changes, __u64 *ret_window_ns,
 		 struct diag *diag);
+/** named_missing() - call @each for NICs that the policy in @slot names without a pattern and that are not there. */
+int named_missing(struct kernel *kernel, unsigned int slot, const struct links *links,
+		  int (*each)(void *arg, const char *name), void *arg);
 
 #endif

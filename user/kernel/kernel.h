@@ -85,7 +85,7 @@ int kernel_follow_links(struct kernel *kernel, unsigned int *ret_changes, __u64 
 
 struct interface_status {
 	char name[16];
-	__u32 ifindex;
+	__u32 ifindex; /* 0: the policy names it, but there is none of that name */
 	bool workload;
 	bool attached;
 	bool closed;	  /* workload without a binding */

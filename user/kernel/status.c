@@ -136,6 +136,20 @@ static int list_iface(void *arg, const void *key, const void *value)
 	return 0;
 }
 
+static int list_missing(void *arg, const char *name)
+{
+	struct listing *l = arg;
+	struct interface_status *entry;
+
+	if (mem_grow(&l->status->interface, l->status->nr_interfaces, &l->capacity, sizeof(*entry)))
+		return -ENOMEM;
+	entry = &l->status->interface[l->status->nr_interfaces++];
+	memset(entry, 0, sizeof(*entry));
+	snprintf(entry->name, sizeof(entry->name), "%s", name);
+	entry->xdp = "off";
+	return 0;
+}
+
 static int by_ifindex(const void *a, const void *b)
 {
 	const struct interface_status *x = a, *y = b;
@@ -156,6 +170,8 @@ static int list_interfaces(struct kernel *kernel, struct kernel_status *status)
 	if (!err)
 		err = map_each(kernel->maps.fd[MAP_weir_iface], sizeof(__u32),
 			       sizeof(struct weir_iface), list_iface, &listing);
+	if (!err && status->config.generation)
+		err = named_missing(kernel, status->slot, &links, list_missing, &listing);
 	if (!err && status->nr_interfaces)
 		qsort(status->interface, status->nr_interfaces, sizeof(*status->interface),
 		      by_ifindex);
