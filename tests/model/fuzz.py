@@ -8,7 +8,8 @@ Needs root, and $O/tests/model/runner (make prog-programs). Exit status 1 when t
 
 A policy judges a chunk of frames; flows expire between sequences, limits go on through the chunk. What disagrees is shrunk to
 fewer operations, then to fewer bytes and simpler ones, then to a smaller policy, and written to DIR (default
-$O/fuzz) as JSON that --regress takes. "covered" counts each reason that the programs gave; a reason that no frame produced is listed.
+$O/fuzz) as JSON that --regress takes. The table counts the reasons that the programs gave; one that no frame produced
+is an error, since a generator that does not reach it cannot say anything about it.
 """
 
 import argparse
@@ -22,9 +23,10 @@ import subprocess
 import sys
 import time
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import generate
-from model import LOCAL, NIC, NIC2, WL, WL2, NAMES, Model
+from model import Model
 from policy import Policy, interval, packed
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -369,7 +371,9 @@ def fuzz(args):
                   f"model {'pass' if label[3] else 'drop'} {'|'.join(label[4])} ({label[5]}): {path}", flush=True)
         if time.monotonic() - told > 2:
             told = time.monotonic()
-            print(f"\r{total} frames, {done} policies, {total / (told - begin):.0f}/s, {wrong} disagreements", end="", file=sys.stderr, flush=True)
+            rate = total / (told - begin)
+            progress = f"\r{total} frames, {done} policies, {rate:.0f}/s, {wrong} disagreements"
+            print(progress, end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return total, done, wrong, seen, time.monotonic() - begin, done == chunks
 
@@ -389,7 +393,8 @@ def regress(paths):
             print(f"ok {name}")
         else:
             failed += 1
-            print(f"not ok {name}: programs {found.got[0]} {REASONS.get(found.got[1])} homes {found.got[2]}, model {found.outcomes}")
+            passed, reason, homes = found.got
+            print(f"not ok {name}: programs {passed} {REASONS.get(reason)} homes {homes}, model {found.outcomes}")
     runner.close()
     return failed
 

@@ -15,7 +15,12 @@ MAC_OF = {k: bytes.fromhex(v) for k, v in MAC_OF.items()}
 PEER_MAC = bytes.fromhex("020000000002")
 
 SELVES = {4: ["192.0.2.1", "203.0.113.1"], 6: ["2001:db8::1", "2001:db8:77::1", "fe80::a01"]}
-PODS = {(WL, 4): ["203.0.113.2"], (WL2, 4): ["203.0.113.130"], (WL, 6): ["2001:db8:77::2", "fe80::2"], (WL2, 6): ["2001:db8:78::2"]}
+PODS = {
+    (WL, 4): ["203.0.113.2"],
+    (WL2, 4): ["203.0.113.130"],
+    (WL, 6): ["2001:db8:77::2", "fe80::2"],
+    (WL2, 6): ["2001:db8:78::2"],
+}
 PEERS = {
     4: ["198.51.100.7", "198.51.100.9", "192.0.2.100", "192.0.2.77", "203.0.113.200", "8.8.8.8", "10.1.2.3"],
     6: ["2001:db8:51::7", "2001:db8:51::9", "2001:db8::100", "2001:db8::77", "2001:db8:77::200", "2620::8", "fe80::9"],
@@ -169,7 +174,8 @@ def policy(r):
     if pick < 0.3:
         out["failsafe"] = []
     elif pick < 0.6:
-        out["failsafe"] = [r.choice(["tcp/22", "udp/53", {"port": "tcp/443", "from": items(r, names)}, {"port": ["tcp/22", "udp/5000-5100"]}])]
+        some = {"port": "tcp/443", "from": items(r, names)}
+        out["failsafe"] = [r.choice(["tcp/22", "udp/53", some, {"port": ["tcp/22", "udp/5000-5100"]}])]
     out["allow"] = [rule(r, names, True) for _ in range(r.randint(0, 6))]
     out["deny"] = [rule(r, names, True) for _ in range(r.choice([0, 0, 1, 1, 2]))]
     for name in ("allow", "deny"):
@@ -196,7 +202,8 @@ def policy(r):
 def ip4(src, dst, proto, payload, options=b"", ttl=64, ident=0, fragment=0, tos=0, total=None, header=None, version=4):
     words = (20 + len(options)) // 4 if header is None else header
     total = 20 + len(options) + len(payload) if total is None else total
-    head = pack(">BBHHHBBH", (version << 4 | words) & 0xFF, tos, total & 0xFFFF, ident, fragment, ttl, proto, 0) + src + dst + options
+    first = (version << 4 | words) & 0xFF
+    head = pack(">BBHHHBBH", first, tos, total & 0xFFFF, ident, fragment, ttl, proto, 0) + src + dst + options
     value = 0xFFFF - checksum(head)
     return head[:10] + pack(">H", value) + head[12:] + payload
 
@@ -405,7 +412,8 @@ def solicited(target):
 def dhcp_payload(r, w):
     if w.family == 4:
         ends = r.choice([(68, 67), (67, 68)])
-        boot = bytes([r.choice([1, 2, 2]), 1 if not chance(r, 8) else 6, 6 if not chance(r, 8) else 0]) + bytes(25) + (MAC_OF[NIC] if not chance(r, 3) else PEER_MAC) + bytes(r.choice([0, 10, 202, 202]))
+        boot = bytes([r.choice([1, 2, 2]), 1 if not chance(r, 8) else 6, 6 if not chance(r, 8) else 0]) + bytes(25)
+        boot += (MAC_OF[NIC] if not chance(r, 3) else PEER_MAC) + bytes(r.choice([0, 10, 202, 202]))
         if w.hook in (NIC_OUT, WL_OUT) and chance(r, 2):
             w.src, w.dst = "0.0.0.0", "255.255.255.255"
         elif chance(r, 2):
@@ -418,9 +426,8 @@ def dhcp_payload(r, w):
     return 17, udp(*r.choice([(546, 547), (547, 546), (546, 546)]), b"z" * 20)
 
 
-PAYLOADS = (
-    [tcp_payload] * 8 + [udp_payload] * 6 + [echo_payload] * 3 + [error_payload] * 4 + [other_payload] + [sctp_payload] + [icmp_payload] + [dhcp_payload]
-)
+PAYLOADS = [tcp_payload] * 8 + [udp_payload] * 6 + [echo_payload] * 3 + [error_payload] * 4
+PAYLOADS += [other_payload, sctp_payload, icmp_payload, dhcp_payload]
 
 
 # ---- shapes of a packet
@@ -537,7 +544,8 @@ def build4(r, w, proto, payload, odd):
         elif pick == 1:
             fields["version"] = r.choice([0, 5, 6, 15])
         else:
-            fields["total"] = max(0, r.choice([size - 1, size + 1, size - 8, 19, 20, 0, 65535, size + 40, size - len(payload) // 2]))
+            half = size - len(payload) // 2
+            fields["total"] = max(0, r.choice([size - 1, size + 1, size - 8, 19, 20, 0, 65535, size + 40, half]))
         out = ip4(packed(w.src), packed(w.dst), proto, payload, **fields)
     return out
 
@@ -613,7 +621,9 @@ def listeners(r, w):
 
 
 def other_ethertype(r, w):
-    ethertype = r.choice([0x8847, 0x8848, 0x8863, 0x8864, 0x888E, 0x8809, 0x88CC, 0x0026, 0x05FF, 0x0600, 0x8035, 0x86DE, 0x9000, 0])
+    ethertype = r.choice(
+        [0x8847, 0x8848, 0x8863, 0x8864, 0x888E, 0x8809, 0x88CC, 0x0026, 0x05FF, 0x0600, 0x8035, 0x86DE, 0x9000, 0]
+    )
     source, target = w.macs()
     if chance(r, 2):
         target = bytes.fromhex("0180c20000") + bytes([r.choice([0, 2, 3, 14, 15, 16, 33])])
@@ -677,7 +687,8 @@ def packet(w, proto, payload, **fields):
     if w.family == 6:
         fields = {}
     source, target = w.macs()
-    return frame(build(packed(w.src), packed(w.dst), proto, payload, **fields), source, target, 0x0800 if w.family == 4 else 0x86DD)
+    ip = build(packed(w.src), packed(w.dst), proto, payload, **fields)
+    return frame(ip, source, target, 0x0800 if w.family == 4 else 0x86DD)
 
 
 def flow(r, w):
@@ -686,7 +697,9 @@ def flow(r, w):
     sport, dport = r.choice([40000, 40001, 5000]), r.choice([53, 443, 5050, 40000, 123])
     if kind == "tcp":
         sport, dport = port(r, 6) or 1, port(r, 6) or 1
-        return [(6, tcp(sport, dport, 2)), (6, tcp(dport, sport, 18)), (6, tcp(sport, dport, 16)), (6, tcp(dport, sport, r.choice([16, 17, 4, 20])))]
+        last = r.choice([16, 17, 4, 20])
+        flags = ((sport, dport, 2), (dport, sport, 18), (sport, dport, 16), (dport, sport, last))
+        return [(6, tcp(*each)) for each in flags]
     if kind == "udp":
         return [(17, udp(sport, dport, b"q" * 16)), (17, udp(dport, sport, b"a" * 16))] * 2
     if kind == "echo":
@@ -696,7 +709,8 @@ def flow(r, w):
     if kind == "proto":
         return [(r.choice([47, 50, 253]), bytes(16))] * 4
     if kind == "sctp":
-        return [(132, sctp(sport, dport, 1)), (132, sctp(dport, sport, 2)), (132, sctp(sport, dport, 0)), (132, sctp(dport, sport, 3))]
+        chunks = ((sport, dport, 1), (dport, sport, 2), (sport, dport, 0), (dport, sport, 3))
+        return [(132, sctp(*each)) for each in chunks]
     here, there = r.choice([(7001, 7004), (7002, 7003), (7001, 7104), (7002, 7103), (7005, 5353), (7001, 7003)])
     if w.hook in (XDP, NIC_IN, WL_IN):
         here, there = there, here
@@ -705,6 +719,12 @@ def flow(r, w):
     return [(6, tcp(here, there, r.choice([16, 24]))), (6, tcp(there, here, 16))] * 2
 
 
+# What follows what: parts of the flow by number; e, r, s errors about the opening, the answer, something else; f, l first
+# and later fragment, b, k the same of the answer; o another's answer, x one to another port; t time passes.
+ORDERS = [
+    [0, 1, 2, 3], [1, 0, 1], [0, 1], [0, "e", 1], [1, "e"], [0, "r"], [0, "s"], [0, "f", "l"], [1, "f", "l", "b"],
+    [0, "f", "l", "k"], ["f", "l"], [0, "o"], [0, "x", 1], [0, "t", 1],
+]  # fmt: skip
 OUTSIDE = {4: "192.0.2.100", 6: "2001:db8::100"}
 
 
@@ -728,8 +748,7 @@ def sequence(r, hooks=EVERYWHERE):
             w.dst, w.src, w.arrived, w.at = out, SELVES[w.family][0], HERE, NIC
     back = w.reversed()
     ops = []
-    order = r.choice([[0, 1, 2, 3], [1, 0, 1], [0, 1], [0, "e", 1], [1, "e"], [0, "r"], [0, "s"], [0, "f", "l"], [1, "f", "l", "b"], [0, "f", "l", "k"],
-                      ["f", "l"], [0, "o"], [0, "x", 1], [0, "t", 1]])
+    order = r.choice(ORDERS)
     for step in order:
         forth = True
         fields = {}

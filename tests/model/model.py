@@ -32,6 +32,7 @@ LOCAL = {
 WATCHED = (NIC, NIC2, WL, WL2)
 ALL_DHCP = packed("ff02::1:2")
 NOTHING = frozenset()
+FORBIDDEN = ("icmp_error", "deny", "default", "no_flow")
 
 
 class Outcome:
@@ -71,7 +72,7 @@ class Judged:
 
 class Model:
     def __init__(self, policy, sockets, start_ns=0):
-        self.policy, self.now, self.scope = policy, start_ns, 0
+        self.policy, self.now, self.scope, self.hook = policy, start_ns, 0, XDP
         self.connected = {s[1:6] for s in sockets if s[0] == "tcp"}
         self.listening = {(s[1], s[2], s[3]) for s in sockets if s[0] == "tcp" and s[6]}
         self.datagram = {s[1:6] for s in sockets if s[0] == "udp"}
@@ -98,7 +99,7 @@ class Model:
 
     def judge(self, frame, hook, at, arrived):
         p = read(frame)
-        self.scope = at
+        self.scope, self.hook = at, hook
         if p.bad:
             reasons = p.bad | p.may_drop
             if p.family and p.src:  # which comes first is not said
@@ -116,7 +117,7 @@ class Model:
 
     def judge_packet(self, p, hook, at, arrived):
         if p.kind == "control":
-            return [drop("ethertype")] if hook in (WL_OUT, WL_IN) else [Outcome(True, OK)]
+            return [drop("ethertype")] if hook in (WL_OUT, WL_IN) else [Outcome(True, OK, 0)]
         if p.kind == "arp":
             return self.judge_arp(p, hook, at)
         refused = self.binding(p, hook, at)
@@ -133,10 +134,10 @@ class Model:
 
     def judge_arp(self, p, hook, at):
         if hook != WL_OUT:
-            return [Outcome(True, OK)]
+            return [Outcome(True, OK, 0)]
         _, sender, _ = p.arp
         if sender == bytes(4) or self.is_bound(sender, at):
-            return [Outcome(True, OK)]
+            return [Outcome(True, OK, 0)]
         return [drop("spoofed")]
 
     def is_bound(self, address, at):
@@ -167,7 +168,7 @@ class Model:
 
     def must_not_break(self, p, hook, at, arrived):
         at_nic = hook in (XDP, NIC_IN, NIC_OUT)
-        exempt = [Outcome(True, OK, why="must not break")]
+        exempt = [Outcome(True, OK, 0, why="must not break")]
         if p.family == 6 and 133 <= p.icmp_type <= 137:
             return exempt
         if not at_nic:
@@ -222,7 +223,7 @@ class Model:
     def unblocked(self, p, hook, at, arrived, src, dst, homes, refused, blocked):
         if hook == WL_IN and refused - {"blocked"} == {"not_bound"} and p.family == 6 and 133 <= p.icmp_type <= 137:
             # Whether the binding or the must-not-break set comes first is not said.
-            return [drop(*refused), Outcome(True, OK, why="must not break")]
+            return [drop(*refused), Outcome(True, OK, 0, why="must not break")]
         if refused:
             listed = self.listed(src, dst) is not False
             return [drop(*refused, *(["block_list"] if listed and not blocked else []))]
@@ -356,7 +357,7 @@ class Model:
     def seen(self, p, region=""):
         if p.fragment != "first":
             return ()
-        key = self.fragment_key(p) + (region,)
+        key = self.fragment_key(p) + (region or self.hook,)
         return (lambda: self.fragments.add(key),)
 
     @staticmethod
@@ -433,7 +434,7 @@ class Model:
     # -- UDP and protocols without ports
 
     def make(self, region, p, opener, other):
-        if p.no_state:
+        if p.no_state or p.fragment == "later":
             return []
         key = self.flow_key(region, p, opener, other)
         if key is None:
@@ -519,7 +520,8 @@ class Model:
                 effects = self.make("transit", p, p.src, p.dst)
                 if self.kind(p.src, 0) == SELF:  # masqueraded: its answers come to this node
                     effects += self.make("masq", p, p.src, p.dst)
-            return [Judged(True, charge=self.charge(p, src, dst, zone, "forward", opening), effects=effects, why="forward policy")]
+            charge = self.charge(p, src, dst, zone, "forward", opening)
+            return [Judged(True, charge=charge, effects=effects, why="forward policy")]
         if self.has_flow("transit", p, p.dst, p.src) and not (p.proto == TCP and p.opens_tcp) and not p.init:
             number = p.sport
             if p.icmp_type >= 0:
@@ -534,6 +536,8 @@ class Model:
         return [Judged(False, [answer], why="forward policy")]
 
     def masq_reply(self, p):
+        if p.init or (p.proto == TCP and p.opens_tcp):
+            return False
         if p.fragment == "later":
             return self.fragment_key(p) + ("masq",) in self.fragments
         if p.error:
@@ -562,7 +566,7 @@ class Model:
             return [Judged(True, charge=charge, why=f"{direction}: some service")]
         if policy.some_allowed(dst, src, proto, zone, defaults[1]):
             return [Judged(True, why=f"{direction}: some service of the answer")]  # replies are not charged
-        if self.fragment_key(p) + ("",) in self.fragments:
+        if self.fragment_key(p) + (self.hook,) in self.fragments:
             return [Judged(True, charge=charge, why=f"{direction}: first fragment seen")]
         return [Judged(False, ["deny", "default", "no_flow", "bad_fragment"], why=f"{direction}: later fragment")]
 
@@ -581,7 +585,8 @@ class Model:
         if named[1] and named[0] in (ALLOW, FAILSAFE):
             # A rule that names the type itself; whether that lets an error about nothing through is not said.
             charge = self.charge(p, src, dst, zone, direction)
-            return [Judged(True, charge=charge, why=f"{direction}: a rule names the error")] + self.error_by_flow(p, q, direction, src, dst, zone, ns)
+            by_rule = [Judged(True, charge=charge, why=f"{direction}: a rule names the error")]
+            return by_rule + self.error_by_flow(p, q, direction, src, dst, zone, ns)
         return self.error_by_flow(p, q, direction, src, dst, zone, ns)
 
     def error_by_flow(self, p, q, direction, src, dst, zone, ns):
@@ -640,7 +645,7 @@ class Model:
             if ok is True:
                 return [passes]
             # "an exact TCP socket": whether the policy must still allow it is not said
-            return [passes, Judged(False, ["icmp_error", "deny", "default", "no_flow"], why="in: error about a connection now forbidden")]
+            return [passes, Judged(False, FORBIDDEN, why="in: error about a connection now forbidden")]
         if q.short:
             return [refused, Judged(True, why="in: error about something without ports")]
         if self.answer_passes(q, local, peer, zone, default_in):
@@ -658,7 +663,7 @@ class Model:
             if self.permitted(local, peer, q.proto, number, zone, default_out) is True:
                 return [passes]
             # "has an entry, or a socket": whether the policy must still allow it is not said
-            return [passes, Judged(False, ["icmp_error", "deny", "default", "no_flow"], why="in: error about a flow now forbidden")]
+            return [passes, Judged(False, FORBIDDEN, why="in: error about a flow now forbidden")]
         if self.inner_flow("answer", q, q.dst, q.src) in self.flows:
             return [Judged(True, why="in: error about an answer"), refused]
         return [refused]
@@ -669,7 +674,7 @@ class Model:
         policy = self.policy
         quoted = End(q.dst, local.kind if q.dst == local.address else self.kind(q.dst, self.scope))
         passes = Judged(True, why="out: error about a packet that passed")
-        refused = Judged(False, ["icmp_error", "deny", "default", "no_flow"], why="out: error")
+        refused = Judged(False, FORBIDDEN, why="out: error")
         number = q.icmp_type if q.icmp_type >= 0 else q.dport
         if q.proto not in (TCP, UDP, SCTP) and q.icmp_type < 0:
             number = 0

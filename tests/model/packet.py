@@ -12,6 +12,9 @@ TCP, UDP, SCTP, ICMP, IGMP, ICMP6 = 6, 17, 132, 1, 2, 58
 FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 HOPOPTS, ROUTING, FRAGMENT, AH, DSTOPTS = 0, 43, 44, 51, 60
 MAX_TAGS, MAX_EXTENSIONS = 8, 16
+# B-8: a bad header checksum should make no state. The programs leave the checksum to the stack, so that it may; nobody
+# gains by it who could not send the right one.
+CHECKSUM_GUARDS_STATE = False
 
 ANY6, MAPPED = bytes(16), bytes(10) + b"\xff\xff"
 CONTROL = b"\x01\x80\xc2\x00\x00"
@@ -192,7 +195,7 @@ def read_ip4(p, frame, off, n):
     p.length = total
     if header > 20 and options_bad(frame[off + 20 : off + header]):
         p.bad.add("ip_options")
-    if checksum(frame[off : off + header]) != 0:
+    if CHECKSUM_GUARDS_STATE and checksum(frame[off : off + header]) != 0:
         p.no_state = True
     p.src, p.dst = frame[off + 12 : off + 16], frame[off + 16 : off + 20]
     p.proto, p.hops = frame[off + 9], frame[off + 8]
@@ -268,6 +271,12 @@ def read_ip6(p, frame, off, n):
 
 
 def walk(p, frame, at, end, nexthdr):
+    walk_chain(p, frame, at, end, nexthdr)
+    if p.fragment and p.bad:
+        p.bad.add("bad_fragment")  # a chain that does not end in the first fragment
+
+
+def walk_chain(p, frame, at, end, nexthdr):
     fragmented = False
     chain = 0
     while True:
