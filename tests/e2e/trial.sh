@@ -75,4 +75,34 @@ same "a second trial judges" "$(judges)" new
 weir rollback >/dev/null
 same "rollback ends a trial at once" "$(judges)/$(weir status --json | json "d['trial']")" old/None
 same "rollback names what it went back to" "$(weir show rules --json | json "[r['rule'] for r in d if r['rule'].startswith('rule-')]")" "['rule-old']"
+
+# ---- what sources owe goes back along
+
+limited() {
+	cat >"$TMP/rate-$1.yaml" <<-POLICY
+		interfaces: [eth0]
+		default: {ingress: deny}
+		allow: [{from: any, to: self, port: udp/5}]
+		limits: [{name: lim, to: self, port: udp/5, count: packets, rate: $1/hour, burst: 100}]
+	POLICY
+}
+spend() { at client "$WIRE" send --dev eth0 --dmac "$(mac_of node)" --from 203.0.113.10 --to 203.0.113.1 --proto udp --dport 5 --count "$1" --rate 2000 >/dev/null; }
+left() { weir show limits lim --json | json "[s['left'] for l in d for s in l['sources']]"; }
+limited 1
+limited 2
+weir apply "$TMP/rate-1.yaml" >/dev/null
+spend 30
+weir apply "$TMP/rate-2.yaml" >/dev/null
+spend 40
+until_true 2 eval '[ "$(left)" = "[31]" ]' || true
+same "a limit at another rate goes on from what a source owes" "$(left)" "[31]"
+weir rollback >/dev/null
+same "and so does the one that comes back" "$(left)" "[31]"
+weir rollback >/dev/null
+same "once more: it is not counted twice" "$(left)" "[31]"
+weir apply --confirm 60s "$TMP/rate-1.yaml" >/dev/null
+spend 10
+until_true 2 eval '[ "$(left)" = "[21]" ]' || true
+weir rollback >/dev/null
+same "from a trial that is rolled back likewise" "$(left)" "[21]"
 finish

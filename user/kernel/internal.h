@@ -321,6 +321,17 @@ int slot_fill(struct kernel *kernel, const struct tables *tables, unsigned int s
 	      struct diag *diag);
 int slot_invalidate(struct kernel *kernel, unsigned int slot);
 
+/* ---- carry.c ---- */
+struct carry;
+/**
+ * carry_begin() - before a rollback: limits that both slots have, in regions of their own, owe no less in the slot that
+ * comes back than in @from_slot, which judges. carry_pass() after the flip, and again when nobody judges by @from_slot
+ * any more, adds what was charged there meanwhile.
+ */
+int carry_begin(struct kernel *kernel, unsigned int from_slot, struct carry **ret);
+int carry_pass(struct carry *carry);
+void carry_free(struct carry *carry);
+
 /* ---- swap.c ---- */
 /* Clocks as programs read them: those of a kernel loaded with a fake clock read weir_control.fake_ns. */
 __u64 boot_ns(const struct kernel *kernel);

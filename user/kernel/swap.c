@@ -185,11 +185,27 @@ static int rollback_word(struct kernel *kernel, __u64 word, __u32 *ret_generatio
 	return 0;
 }
 
+/* The policy is back whatever happens here. */
+static void finish_carry(struct carry *carry, int err, struct diag *diag)
+{
+	if (!err && carry)
+		err = carry_pass(carry);
+	if (!err && carry)
+		err = grace();
+	if (!err && carry)
+		err = carry_pass(carry);
+	if (err)
+		diag_warn(diag, NULL,
+			  "what sources owe under limits that differ was not carried over: %s",
+			  strerror(-err));
+}
+
 int kernel_rollback(struct kernel *kernel, __u32 *ret_generation, struct diag *diag)
 {
+	struct carry *carry = NULL;
 	struct weir_config config;
 	__u64 word;
-	int err;
+	int err, carried = 0;
 
 	if (!kernel->loaded)
 		return diag_fail(diag, -ENOENT, NULL, "no policy is loaded");
@@ -205,8 +221,13 @@ int kernel_rollback(struct kernel *kernel, __u32 *ret_generation, struct diag *d
 	/* Its interfaces may have been let go since. */
 	if (config.generation)
 		follow_or_warn(kernel, true, diag);
+	if (config.generation)
+		carried = carry_begin(kernel, word_slot(word), &carry);
 	err = rollback_word(kernel, word, ret_generation, diag);
-	if (!err)
+	if (!err) {
+		finish_carry(carry, carried, diag);
 		follow_or_warn(kernel, false, diag);
+	}
+	carry_free(carry);
 	return err;
 }
