@@ -9,7 +9,6 @@
 enum charge_mode {
 	CHARGE_LOOK = 0, /* would it conform? */
 	CHARGE_TAKE = 1,
-	CHARGE_UNDO = 2,
 };
 
 /* One address as a key of at most 64 bits. */
@@ -146,16 +145,6 @@ static __always_inline void autoblock_add(struct visit *v, struct weir_control *
 	}
 }
 
-static __always_inline int charge_table(const struct visit *v, const struct weir_limit *limit,
-					struct limit_charge *charge, __u32 mode)
-{
-	__u32 wide = limit->flags & WEIR_LIMIT_WIDE;
-
-	if (mode == CHARGE_UNDO)
-		return limit_undo(charge, v->bucket, wide);
-	return wide ? limit_wide(charge, v->bucket) : limit_narrow(charge, v->bucket);
-}
-
 /* All sources of a /16 or /32 that hash alike share this entry. */
 static __always_inline __u32 charge_overflow_index(const struct visit *v,
 						   const struct weir_limit *limit, __u64 seed)
@@ -172,7 +161,8 @@ static __always_inline int charge_decide(struct visit *v, struct weir_control *c
 					 struct limit_charge *charge,
 					 const struct weir_autoblk_key *block)
 {
-	switch (charge_table(v, limit, charge, CHARGE_TAKE)) {
+	switch (limit->flags & WEIR_LIMIT_WIDE ? limit_wide(charge, v->bucket)
+					       : limit_narrow(charge, v->bucket)) {
 	case LIMIT_PASS:
 		return WEIR_OK;
 	case LIMIT_RETRY:
@@ -239,10 +229,6 @@ __noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
 	charge.clock = limit->flags & WEIR_LIMIT_JIFFIES;
 	charge.check = mode == CHARGE_LOOK;
 	charge_cost(v, limit, 0, &charge);
-	if (mode == CHARGE_UNDO) { /* a shared entry owes nobody a unit back */
-		charge_table(v, limit, &charge, mode);
-		return WEIR_OK;
-	}
 	charge.now = limit_now(charge.clock);
 	block.limit = limit->id;
 	block.key[0] = charge.key0;
@@ -272,8 +258,9 @@ static __always_inline int charge_applies(const struct visit *v, const struct we
 }
 
 /**
- * charge_all() - the limits of a verdict, in file order: all are looked at before any is charged, and one that refuses
- * leaves the others as they were.
+ * charge_all() - the limits of a verdict, in file order: all are looked at before any is charged, so that one that
+ * refuses leaves the others as they were. Where another CPU takes the last unit in between, the earlier ones stay
+ * charged: a unit given back would let its source exceed the bound (a model of it finds how).
  * @verdict: index in weir_verd
  */
 __noinline int charge_all(struct visit *v, __u32 verdict, __u32 direction)
@@ -310,13 +297,8 @@ __noinline int charge_all(struct visit *v, __u32 verdict, __u32 direction)
 		if (!(applies >> i & 1))
 			continue;
 		why = charge_limit(v, found->limit[i], CHARGE_TAKE);
-		if (why == WEIR_OK)
-			continue;
-		/* Another CPU took the last unit meanwhile. */
-		for (int j = 0; j < WEIR_MAX_FRAG_LIMITS; j++)
-			if (j < i && applies >> j & 1)
-				charge_limit(v, found->limit[j], CHARGE_UNDO);
-		return why;
+		if (why != WEIR_OK)
+			return why;
 	}
 	return WEIR_OK;
 }

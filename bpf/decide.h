@@ -206,9 +206,11 @@ static __always_inline void use_datagram(const struct visit *v, struct flow_use 
 /* Did a masqueraded packet leave by this NIC whose answer this is? Judged at the workload's veth, not here. */
 static __always_inline int masquerade_seen(struct visit *v)
 {
+	const struct weir_control *c = control();
 	struct flow_use *use = &v->use;
 
-	if (v->hook > WEIR_HOOK_NIC_IN || v->dst_kind != WEIR_SELF || v->pkt.flags & PKT_OPENS)
+	if (!c || !c->masqueraded || v->hook > WEIR_HOOK_NIC_IN || v->dst_kind != WEIR_SELF ||
+	    v->pkt.flags & PKT_OPENS)
 		return 0;
 	if (service_answered(&v->pkt) == NO_SERVICE) /* an echo request has its answer's key */
 		return 0;
@@ -832,10 +834,13 @@ static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, stru
 /* Masqueraded on its way out: the answer will come to our own address. */
 static __always_inline enum weir_reason remember_masquerade(struct visit *v)
 {
+	struct weir_control *c = control();
 	struct flow_use *use = &v->use;
 
 	if (service_of_answer(&v->pkt) == NO_SERVICE)
 		return WEIR_OK;
+	if (c && !c->masqueraded)
+		c->masqueraded = 1;
 	use_flow(v, use, WEIR_FLOW_MASQ, 0);
 	use->owner = v->arrived;
 	use->set_flags = v->pkt.flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0;

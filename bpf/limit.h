@@ -199,7 +199,7 @@ static __always_inline int limit_rounds(struct limit_charge *charge, __u32 index
 	return result;
 }
 
-/* Out of line, one for each layout: verified once, called for every limit. Returns enum limit_result. */
+/* Out of line, one for each layout: verified once (inline, three times as much is). Returns enum limit_result. */
 __noinline int limit_narrow(struct limit_charge *charge, __u32 index)
 {
 	return limit_rounds(charge, index, 0);
@@ -226,43 +226,6 @@ __noinline int limit_overflow(struct limit_charge *charge, __u32 index)
 			return LIMIT_PASS;
 	}
 	return LIMIT_REFUSE;
-}
-
-static __always_inline enum limit_result undo_round(struct weir_tat *bucket,
-						    const struct limit_charge *charge, int wide)
-{
-#pragma clang loop unroll(full)
-	for (int i = 0; i < (wide ? 2 : 4); i++) {
-		struct limit_entry e;
-		__u64 raw;
-
-		limit_entry(bucket, i, wide, &e);
-		raw = *(volatile __u64 *)e.tat;
-		if (*(volatile __u64 *)e.key0 != charge->key0 || raw & WEIR_TAT_DEAD ||
-		    (raw & WEIR_TAT_MASK) < charge->cost)
-			continue;
-		if (wide && *(volatile __u64 *)e.key1 != charge->key1)
-			continue;
-		/* The key is loaded after the tat and the CAS finds that tat: the entry is the key's, as in limit_try(). */
-		return __sync_val_compare_and_swap(e.tat, raw, raw - charge->cost) == raw
-			   ? LIMIT_PASS
-			   : LIMIT_RETRY;
-	}
-	return LIMIT_FULL;
-}
-
-/* Give back what was charged to a packet that a later limit refused; an entry replaced meanwhile owes nothing. */
-__noinline int limit_undo(struct limit_charge *charge, __u32 index, __u32 wide)
-{
-	struct weir_tat *bucket = bpf_map_lookup_elem(&weir_tat, &index);
-
-	if (!bucket || !charge)
-		return LIMIT_FULL;
-	for (int i = 0; i < LIMIT_ROUNDS; i++)
-		if ((wide ? undo_round(bucket, charge, 1) : undo_round(bucket, charge, 0)) !=
-		    LIMIT_RETRY)
-			return LIMIT_PASS;
-	return LIMIT_RETRY;
 }
 
 #endif /* __bpf__ */

@@ -337,6 +337,7 @@ struct weir_config {
  * @block_full: automatic blocks that found no place
  * @tick:       length of a jiffy in 1/16 ns, set by the loader; 0: limits must not use the tick
  * @jiffies0:   jiffies64 when CLOCK_MONOTONIC was 0, measured by the program weir_clock
+ * @masqueraded: 1 since the first masqueraded flow left a NIC; 0: no answer is looked for among those
  */
 struct weir_control {
 	__u64 word;
@@ -347,6 +348,8 @@ struct weir_control {
 	__u64 block_full;
 	__u64 tick;
 	__u64 jiffies0;
+	__u64 masqueraded;
+	__u64 pad[7];
 };
 
 /*

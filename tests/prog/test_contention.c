@@ -282,9 +282,9 @@ static void charge_one_source(struct worker *worker)
 
 /*
  * The second limit has a unit now and then, which both CPUs see and one gets: what the other was charged by the first
- * limit meanwhile is given back.
+ * limit meanwhile stays charged: at most one unit for each that passed, and never less than passed.
  */
-static void what_one_limit_refuses_is_not_charged_to_another(void **state)
+static void a_unit_lost_to_another_cpu_grants_none(void **state)
 {
 	struct worker workers[2] = {};
 	unsigned int passed;
@@ -304,7 +304,7 @@ static void what_one_limit_refuses_is_not_charged_to_another(void **state)
 	       "limits: [{name: own, to: self, count: packets, rate: 1/minute, burst: 199999}]\n");
 	counters_clear();
 	run_repeat(&NIC_IN, &workers[0].frame[0], 210000);
-	assert_int_equal(count_limit(0).passed_packets, 200000 - passed);
+	assert_in_range(count_limit(0).passed_packets, 200000 - 2 * passed, 200000 - passed);
 }
 
 int main(void)
@@ -317,7 +317,7 @@ int main(void)
 	    TEST(a_fresh_wide_key_is_granted_once),
 	    TEST(replaced_keys_are_granted_no_more),
 	    TEST(replaced_wide_keys_are_granted_no_more),
-	    TEST(what_one_limit_refuses_is_not_charged_to_another),
+	    TEST(a_unit_lost_to_another_cpu_grants_none),
 	};
 
 	return cmocka_run_group_tests(tests, world_setup, world_teardown) != 0;
