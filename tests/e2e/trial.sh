@@ -58,6 +58,7 @@ same "after the deadline the old policy judges, with nobody there" "$(judges)" o
 same "status says so" "$(weir status --json | json "d['generation'] > $base, d['policy']['files'], d['trial']")" \
 	"(True, ['$TMP/old.yaml'], None)"
 same "confirming then is an error" "$(status_of weir confirm)" 1
+same "and so is a rollback: it would bring the refused trial back" "$(status_of weir rollback)/$(judges)" 1/old
 SETTLE=2
 same "and the old connection goes on" "$(lively talk)" alive
 SETTLE=0.1
@@ -100,7 +101,8 @@ until_true 2 has_left "[31]" || true
 same "a limit at another rate goes on from what a source owes" "$(left)" "[31]"
 weir rollback >/dev/null
 same "and so does the one that comes back" "$(left)" "[31]"
-weir rollback >/dev/null
+same "what was gone back from does not return by rollback" "$(weir rollback 2>&1 >/dev/null | grep -c 'was gone back from')/$(left)" "1/[31]"
+weir apply "$TMP/rate-2.yaml" >/dev/null
 same "once more: it is not counted twice" "$(left)" "[31]"
 weir apply --confirm 60s "$TMP/rate-1.yaml" >/dev/null
 spend 10

@@ -84,7 +84,7 @@ const struct command command_rollback = {
     .usage = "",
     .help =
 	"Puts the previous policy in force again, from a trial or from a final apply, at once and\n"
-	"without reading any file: its tables are still in the kernel. One step back; a second\n"
-	"rollback returns to where you were.",
+	"without reading any file: its tables are still in the kernel. One step back: what\n"
+	"was gone back from, or fell back, does not return this way; apply it again.",
     .run = cmd_rollback,
 };

@@ -64,7 +64,10 @@ int kernel_apply(struct kernel *kernel, const struct policy *policy, const struc
 /** kernel_confirm() - end a trial, keep the new policy. -ENOENT: no trial is pending (it may have fallen back). */
 int kernel_confirm(struct kernel *kernel, __u32 *ret_generation, struct diag *diag);
 
-/** kernel_rollback() - go back to the other slot's policy, trial or not. -ENOENT: it holds none. */
+/**
+ * kernel_rollback() - go back to the policy before, trial or not. -ENOENT: the other slot holds none, or one that was
+ * gone back from already (by rollback or by a trial's end).
+ */
 int kernel_rollback(struct kernel *kernel, __u32 *ret_generation, struct diag *diag);
 
 /** kernel_detach() - remove every trace: hooks, links, pins, namespace ids that weir gave. */

@@ -200,6 +200,35 @@ static void finish_carry(struct carry *carry, int err, struct diag *diag)
 			  strerror(-err));
 }
 
+/* Generations are 22 bits and go round. */
+static bool newer(__u32 a, __u32 b)
+{
+	return a != b && ((a - b) & WEIR_WORD_GEN_MASK) <= WEIR_WORD_GEN_MASK / 2;
+}
+
+/* Without a trial, the other slot's policy must be the one before; what was gone back from never returns by itself. */
+static int may_return(struct kernel *kernel, __u64 word, __u32 other, struct diag *diag)
+{
+	struct weir_config running;
+	int err;
+
+	if (!other)
+		return diag_fail(
+		    diag, -ENOENT, NULL,
+		    "the other slot holds no policy to go back to; generation %u is in force",
+		    word_generation(word));
+	err = slot_config(kernel, word_slot(word), &running);
+	if (err)
+		return diag_fail(diag, err, NULL, "cannot read the slot in force: %s",
+				 strerror(-err));
+	if (running.generation && newer(other, running.generation))
+		return diag_fail(diag, -ENOENT, NULL,
+				 "the other slot holds generation %u, which was gone back from; "
+				 "apply it to have it again; generation %u is in force",
+				 other, word_generation(word));
+	return 0;
+}
+
 int kernel_rollback(struct kernel *kernel, __u32 *ret_generation, struct diag *diag)
 {
 	struct carry *carry = NULL;
@@ -213,11 +242,10 @@ int kernel_rollback(struct kernel *kernel, __u32 *ret_generation, struct diag *d
 	err = slot_config(kernel, !word_slot(word), &config);
 	if (err)
 		return diag_fail(diag, err, NULL, "cannot read the other slot: %s", strerror(-err));
-	if (!config.generation && !(word & WEIR_WORD_PENDING))
-		return diag_fail(
-		    diag, -ENOENT, NULL,
-		    "the other slot holds no policy to go back to; generation %u is in force",
-		    word_generation(word));
+	if (!(word & WEIR_WORD_PENDING))
+		err = may_return(kernel, word, config.generation, diag);
+	if (err)
+		return err;
 	/* Its interfaces may have been let go since. */
 	if (config.generation)
 		follow_or_warn(kernel, true, diag);
