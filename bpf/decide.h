@@ -487,7 +487,16 @@ __noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
 			use->key.lport = pkt->inner_dport;
 			use->key.rport = pkt->inner_sport;
 		}
-		return flow_seen(use);
+		if (flow_seen(use))
+			return 1;
+		/* No entry is made where the answer passes without one. */
+		peer = address_same(&pkt->inner_dst, &pkt->src)
+			   ? v->src
+			   : inner_class(v, &pkt->inner_dst, &peer_kind);
+		return ruling(v, v->dst, peer, inner_service(pkt, pkt->inner_dport),
+			      WEIR_DIR_FORWARD) &
+		       ruling(v, peer, v->dst, inner_answer(pkt), WEIR_DIR_FORWARD) &
+		       RULING_ALLOWED;
 	}
 	use->region = region_of(v->dst_kind);
 	if (flow_seen(use))
