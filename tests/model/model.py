@@ -72,7 +72,7 @@ class Judged:
 
 class Model:
     def __init__(self, policy, sockets, start_ns=0):
-        self.policy, self.now, self.scope, self.hook = policy, start_ns, 0, XDP
+        self.policy, self.now, self.scope, self.where = policy, start_ns, 0, None
         self.connected = {s[1:6] for s in sockets if s[0] == "tcp"}
         self.listening = {(s[1], s[2], s[3]) for s in sockets if s[0] == "tcp" and s[6]}
         self.datagram = {s[1:6] for s in sockets if s[0] == "udp"}
@@ -99,7 +99,7 @@ class Model:
 
     def judge(self, frame, hook, at, arrived):
         p = read(frame)
-        self.scope, self.hook = at, hook
+        self.scope, self.where = at, (hook, arrived)
         if p.bad:
             reasons = p.bad | p.may_drop
             if p.family and p.src:  # which comes first is not said
@@ -260,6 +260,8 @@ class Model:
         if hook in (XDP, NIC_IN):
             src = End(p.src, self.kind(p.src, at))
             kind = self.kind(p.dst, at)
+            if not forwarding and "workloads" not in self.policy.spec:
+                kind = SELF  # nothing else is here
             group = p.dmac[0] & 1  # sent to all on the link: not forwarded, RFC 1812 5.3.4
             if kind == WORKLOAD:
                 return src, End(p.dst, kind), []
@@ -357,7 +359,7 @@ class Model:
     def seen(self, p, region=""):
         if p.fragment != "first":
             return ()
-        key = self.fragment_key(p) + (region or self.hook,)
+        key = self.fragment_key(p) + (region or self.where,)
         return (lambda: self.fragments.add(key),)
 
     @staticmethod
@@ -566,7 +568,7 @@ class Model:
             return [Judged(True, charge=charge, why=f"{direction}: some service")]
         if policy.some_allowed(dst, src, proto, zone, defaults[1]):
             return [Judged(True, why=f"{direction}: some service of the answer")]  # replies are not charged
-        if self.fragment_key(p) + (self.hook,) in self.fragments:
+        if self.fragment_key(p) + (self.where,) in self.fragments:
             return [Judged(True, charge=charge, why=f"{direction}: first fragment seen")]
         return [Judged(False, ["deny", "default", "no_flow", "bad_fragment"], why=f"{direction}: later fragment")]
 
@@ -607,9 +609,8 @@ class Model:
             if not known and self.permitted(src, dst, *p.service(), zone, self.policy.forward) is True:
                 about.append(Judged(True, why="forward: error that the policy allows"))
             quoted = End(q.dst, self.kind(q.dst, self.scope))
-            if not known and any(self.might_pass(q, dst, quoted, zone, self.policy.forward)):
-                # No entry, though what it quotes may pass: the text names entries only.
-                about.append(Judged(True, why="forward: error about what would pass"))
+            if not known and all(self.might_pass(q, dst, quoted, zone, self.policy.forward)):
+                return [Judged(True, why="forward: error about what needs no entry")]
             return about
         if direction == "in":
             return self.error_in(p, q, src, dst, zone, ns)
