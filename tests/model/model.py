@@ -5,8 +5,8 @@ judge() returns a list of outcomes that the text allows, usually one. The first 
 takes effect on the model's state; when none does, that is a disagreement.
 """
 
-from packet import ACK, ECHO, ICMP, ICMP6, IGMP, RST, SCTP, SYN, TCP, UDP, ANY6, read
-from policy import ALLOW, DEFAULT, DENY, End, FAILSAFE, OTHER, SELF, WORKLOAD, packed
+from packet import ANY6, ECHO, IGMP, SCTP, TCP, UDP, read
+from policy import ALLOW, End, FAILSAFE, OTHER, SELF, WORKLOAD, packed
 
 XDP, NIC_IN, NIC_OUT, WL_OUT, WL_IN = range(5)
 HERE, NIC, NIC2, UNWATCHED, WL, WL2 = range(6)
@@ -720,7 +720,7 @@ class Model:
         if not charge:
             return [passes]
         now = self.now * 16
-        outcomes, uncertain = [], False
+        outcomes = []
         for limit, key in charge:
             if self.auto.get((limit.name, key), 0) > self.now:
                 return outcomes + [Outcome(False, frozenset(("auto_blocked",)), None, effects, why)]
