@@ -28,8 +28,7 @@ generation() { weir status --json | json "d['generation']"; }
 
 # ---- pins that are not what they were
 
-for other in "weir_control array 64 1" "weir_meta array 4 1" "weir_tat hash 64 10" "weir_iface hash 8 4" \
-	"weir_cfg_1 array 32 1"; do
+for other in "weir_control array 64 1" "weir_tat hash 64 10" "weir_iface hash 8 4"; do
 	read -r name type value entries <<<"$other"
 	weir apply "$TMP/policy.yaml" >/dev/null
 	rm "$(pins)/maps/$name"
@@ -78,9 +77,18 @@ kill -STOP "$holder"
 same "a lock that is held is waited for, then its holder is named" "$(tried apply "$TMP/policy.yaml")" \
 	"1 weir: another change of $(pins) is under way (process N, flock, holds its lock); policy not applied, generation 2 still active"
 same "status needs no lock" "$(generation)" 2
+spawn node waiting "$WEIR" --netns "$LAB-node" run "$TMP/policy.yaml"
+until_true 10 grep -q 'in force' "$TMP/waiting.err" || true
+ip -n "$LAB-node" link add veth-late type veth peer name late
+until_true 15 grep -q 'holds its lock.*interfaces are not followed; trying again' "$TMP/waiting.err" || true
+same "weir run says that it waits, and goes on" "$(grep -c 'interfaces are not followed; trying again' "$TMP/waiting.err")" 1
 pkill -KILL -P "$holder" || true
 kill -KILL "$holder"
-same "its end is enough" "$(tried apply "$TMP/policy.yaml" | cut -c1-23)" "0 generation 3 in force"
+until_true 10 grep -q 'longest time without a hook' "$TMP/waiting.err" || true
+between "the time without a hook includes the wait for the lock, ms" \
+	"$(sed -n 's/.*longest time without a hook \([0-9]*\)\..*/\1/p' "$TMP/waiting.err" | tail -n 1)" 9000 60000
+stop waiting
+same "its end is enough" "$(tried apply "$TMP/policy.yaml" | cut -c1) $(generation)" "0 3"
 
 # ---- interfaces that come, go, and are called something else
 

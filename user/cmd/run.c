@@ -36,13 +36,15 @@ static void follow_links(struct run *run)
 	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_diag_ struct diag diag = {};
 	unsigned int changes = 0;
-	__u64 window_ns = 0;
+	__u64 window_ns = 0, opened_ns;
 	int err;
 
 	run->links_ns = 0;
 	if (!run->loaded)
 		return;
+	run->unfollowed_ns = run->unfollowed_ns ?: mono_ns();
 	err = kernel_open(run->ctx->pin_dir, true, &kernel, &diag);
+	opened_ns = mono_ns();
 	if (!err)
 		err = kernel_follow_links(kernel, &changes, &window_ns, &diag);
 	if (!err || !run->said_links)
@@ -53,6 +55,11 @@ static void follow_links(struct run *run)
 	run->said_links = err != 0;
 	if (err)
 		run->links_ns = mono_ns() + NS;
+	/* New interfaces have waited for the lock as well, and since an attempt that failed. */
+	if (window_ns)
+		window_ns += opened_ns - run->unfollowed_ns;
+	if (!err)
+		run->unfollowed_ns = 0;
 	if (window_ns)
 		log_line(LOG_INFO,
 			 "interfaces: %u changes, longest time without a hook %llu.%03llu ms",

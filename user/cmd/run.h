@@ -47,6 +47,7 @@ struct run {
 	bool said_busy;	  /* another reader has the ring */
 	bool said_links;  /* links cannot be followed */
 	bool said_recompile;
+	__u64 unfollowed_ns;  /* interfaces changed then, and are not followed yet */
 	size_t nr_missing;    /* NICs that the policy names and that are not there */
 	bool said_look;	      /* the kernel's state cannot be read */
 	bool forced_reload;   /* SIGHUP */
