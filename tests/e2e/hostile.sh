@@ -69,17 +69,17 @@ same "after all of that, generation 2 is in force" "$(generation)" 2
 
 # ---- a lock that nobody lets go
 
+spawn node waiting "$WEIR" --netns "$LAB-node" run "$TMP/policy.yaml"
+until_true 10 grep -q 'in force' "$TMP/waiting.err" || true
 flock "$TMP/run/"*"$LAB-node.lock" sleep 60 &
 holder=$!
 disown "$holder"
 until_true 5 grep -q "WRITE $holder " /proc/locks
 kill -STOP "$holder"
+ip -n "$LAB-node" link add veth-late type veth peer name late
 same "a lock that is held is waited for, then its holder is named" "$(tried apply "$TMP/policy.yaml")" \
 	"1 weir: another change of $(pins) is under way (process N, flock, holds its lock); policy not applied, generation 2 still active"
 same "status needs no lock" "$(generation)" 2
-spawn node waiting "$WEIR" --netns "$LAB-node" run "$TMP/policy.yaml"
-until_true 10 grep -q 'in force' "$TMP/waiting.err" || true
-ip -n "$LAB-node" link add veth-late type veth peer name late
 until_true 15 grep -q 'holds its lock.*interfaces are not followed; trying again' "$TMP/waiting.err" || true
 same "weir run says that it waits, and goes on" "$(grep -c 'interfaces are not followed; trying again' "$TMP/waiting.err")" 1
 pkill -KILL -P "$holder" || true
@@ -111,9 +111,11 @@ if until_true 5 state_of eth0 True; then ok "the name is back: judged again"; el
 churn() {
 	local i
 	while [ ! -e "$TMP/enough" ]; do
-		for i in 1 2 3 4 5 6; do echo "link add veth-c$i type veth peer name c$i netns $LAB-pods"; done
-		for i in 1 2 3 4 5 6; do echo "link del veth-c$i"; done
-	done | ip -n "$LAB-node" -batch - >/dev/null 2>&1 || true
+		{
+			for i in 1 2 3 4 5 6; do echo "link add veth-c$i type veth peer name c$i netns $LAB-pods"; done
+			for i in 1 2 3 4 5 6; do echo "link del veth-c$i"; done
+		} | ip -n "$LAB-node" -batch - >/dev/null 2>&1 || true
+	done
 }
 churn &
 churning=$!
