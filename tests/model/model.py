@@ -243,13 +243,22 @@ class Model:
             through = Outcome(True, OK, None, self.seen(p, "masq"), "reply of a masqueraded flow")
             if p.error and p.inner.odd:  # G-2
                 return [through] + self.combine(p, homes)
-            return [through]
+            return self.combine(p, homes) if self.settled_before(p, *homes[0][2:5]) else [through]
         if not homes:
             effects = list(self.seen(p))
             if hook == NIC_OUT and src.kind == SELF:
                 effects += self.make("masq", p, p.src, p.dst)
             return [Outcome(True, OK, 0, effects, "judged elsewhere")]
         return self.combine(p, homes)
+
+    def settled_before(self, p, src, dst, zone):
+        """DESIGN 1.3: what a rule that names the port lets in passes without look-up, and is charged; so are later
+        fragments of what the peer may open."""
+        if p.fragment == "later":
+            proto = p.proto if p.family == 4 else None
+            return self.policy.some_allowed(src, dst, proto, zone, self.policy.default_of(dst, "ingress"))
+        action, named = self.policy.verdict(src, dst, *p.service(), zone)
+        return named and action in (ALLOW, FAILSAFE)
 
     # -- where it is judged
 
@@ -384,7 +393,7 @@ class Model:
         if self.policy.verdict(src, dst, proto, number, zone)[0] == FAILSAFE:
             return ()
         return [
-            (x, x.key(src.address, dst.address))
+            (x, x.key(src.address, dst.address), self.policy.holds(self.policy.never_block, src))
             for x in self.policy.limits_of(src, dst, zone, sides)
             if any(s.has(proto, number) for s in x.services) and (x.count != "connections" or (proto == TCP and opening))
         ]
@@ -560,7 +569,7 @@ class Model:
             defaults = policy.default_of(src, "egress"), policy.default_of(src, "ingress")
         sides = self.sides(src, dst, direction)
         charge = [
-            (x, x.key(src.address, dst.address))
+            (x, x.key(src.address, dst.address), self.policy.holds(self.policy.never_block, src))
             for x in policy.limits_of(src, dst, zone, sides)
             if x.count != "connections" and policy.might_cover(x, src, dst, proto, zone)
         ]
@@ -608,6 +617,9 @@ class Model:
             about = [Judged(known, ["icmp_error"], why="forward: error")]
             if not known and self.permitted(src, dst, *p.service(), zone, self.policy.forward) is True:
                 about.append(Judged(True, why="forward: error that the policy allows"))
+            if known and any(rule.on for rule in self.policy.allow + self.policy.deny):
+                # Whether there is an entry hangs on where the answer would arrive.
+                about.append(Judged(False, FORBIDDEN, why="forward: error about what may have no entry"))
             quoted = End(q.dst, self.kind(q.dst, self.scope))
             if not known and all(self.might_pass(q, dst, quoted, zone, self.policy.forward)):
                 return [Judged(True, why="forward: error about what needs no entry")]
@@ -721,8 +733,8 @@ class Model:
             return [passes]
         now = self.now * 16
         outcomes = []
-        for limit, key in charge:
-            if self.auto.get((limit.name, key), 0) > self.now:
+        for limit, key, exempt in charge:
+            if self.auto.get((limit.name, key), 0) > self.now and not exempt:
                 return outcomes + [Outcome(False, frozenset(("auto_blocked",)), None, effects, why)]
             tolerance = limit.burst * limit.period_ns * 16 / limit.rate
             early = self.tats.get((limit.name, key), 0) - (now + tolerance)
@@ -732,7 +744,7 @@ class Model:
                 outcomes.append(Outcome(False, frozenset(("limit", "limit_overflow")), None, exceeded, why))
                 if early > slack:
                     return outcomes[-1:]
-        passes.effects = list(effects) + [self.taken(limit, key, self.cost(limit, p)) for limit, key in charge]
+        passes.effects = list(effects) + [self.taken(limit, key, self.cost(limit, p)) for limit, key, _ in charge]
         return outcomes + [passes]
 
     def taken(self, limit, key, cost):
