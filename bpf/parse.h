@@ -340,6 +340,12 @@ WEIR_INLINE enum weir_reason parse_sctp(const struct view *view, struct packet *
 	return pkt->dport ? WEIR_OK : WEIR_PORT_ZERO;
 }
 
+/* Of the rest, the first bytes after the IP header are no part of the flow: GRE's flags, ESP's SPI. */
+WEIR_INLINE int has_ports(__u8 proto)
+{
+	return proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_SCTP;
+}
+
 /*
  * The packet that an ICMP error is about: addresses, protocol, ports. Errors quote at least 8 bytes after the IP
  * header (RFC 792, 4443); what cannot be read leaves PKT_INNER clear, and the error is dropped.
@@ -365,7 +371,7 @@ WEIR_INLINE void parse_inner4(const struct view *view, struct packet *pkt, __u32
 			return;
 		pkt->inner_sport = LD16(at, 4);
 		pkt->inner_dport = BE16(LD8(at, 0));
-	} else {
+	} else if (has_ports(pkt->inner_proto)) {
 		pkt->inner_sport = LD16(at, 0);
 		pkt->inner_dport = LD16(at, 2);
 	}
@@ -400,7 +406,7 @@ WEIR_INLINE void parse_inner6(const struct view *view, struct packet *pkt, __u32
 			return;
 		pkt->inner_sport = LD16(at, 4);
 		pkt->inner_dport = BE16(LD8(at, 0));
-	} else {
+	} else if (has_ports(pkt->inner_proto)) {
 		pkt->inner_sport = LD16(at, 0);
 		pkt->inner_dport = LD16(at, 2);
 	}

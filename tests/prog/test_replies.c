@@ -406,6 +406,26 @@ static void errors_about_entries_pass(void **state)
 		     WEIR_ICMP_ERROR);
 }
 
+/* What follows the IP header of GRE or ESP is no pair of ports: 0x2000 and 0x0800, half an SPI and the other. */
+static void errors_about_protocols_without_ports_pass(void **state)
+{
+#define GRE BYTES("\x20\0\x08\0\0\0\0\1", .proto = 47)
+#define ESP BYTES("\x12\x34\x56\x78\0\0\0\1", .proto = 50)
+#define ABOUT_GRE                                                            \
+	FRAME(in(), IP4(.src = "203.0.114.254"), ICMP(.type = 3, .code = 4), \
+	      IP4(.src = SELF4, .dst = PEER4), GRE)
+#define ABOUT_ESP                                                   \
+	FRAME(in(), IP6(.src = "2001:db8:fe::1"), ICMP6(.type = 2), \
+	      IP6(.src = SELF6, .dst = PEER6), ESP)
+	policy(OUTWARD);
+	assert_drops(&XDP, ABOUT_GRE, WEIR_ICMP_ERROR);
+	assert_drops(&XDP, ABOUT_ESP, WEIR_ICMP_ERROR);
+	assert_passes(&NIC_OUT, FRAME(out(), IP4(), GRE));
+	assert_passes(&NIC_OUT, FRAME(out(), IP6(), ESP));
+	assert_passes(&XDP, ABOUT_GRE);
+	assert_passes(&NIC_IN, ABOUT_ESP);
+}
+
 static void errors_keep_nothing_alive(void **state)
 {
 	policy(OUTWARD "timeouts: {udp: 30s, udp_stream: 120s}\n");
@@ -740,6 +760,7 @@ int main(void)
 	    TEST(echo_answers_pass_by_id_and_type),
 	    TEST(echo_requests_are_answered),
 	    TEST(errors_about_entries_pass),
+	    TEST(errors_about_protocols_without_ports_pass),
 	    TEST(errors_keep_nothing_alive),
 	    TEST(errors_about_sockets_pass),
 	    TEST(errors_about_answers_of_open_ports_pass),
