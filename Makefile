@@ -21,7 +21,7 @@ VERSION := 0.1.0
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(2))
 
-LAYERS := base policy compile kernel audit
+LAYERS := base policy compile kernel audit names import
 ARCH_DEFINE := -D__TARGET_ARCH_$(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 
 CPPFLAGS += -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' -Iinclude -Iuser -Ibpf -I$(O)/gen
@@ -36,7 +36,7 @@ CFLAGS += -fstack-protector-strong -D_FORTIFY_SOURCE=2
 endif
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-missing-declarations \
 	-Wno-compare-distinct-pointer-types -Iinclude -Ibpf $(ARCH_DEFINE) -idirafter /usr/include/$(shell uname -m)-linux-gnu
-LIBS := -lbpf -lelf -lz -lfyaml -ljansson -lmnl -lcrypto
+LIBS := -lbpf -lelf -lz -lfyaml -ljansson -lmnl -lcrypto -lcurl -lcares
 
 src = $(wildcard user/$(1)/*.c)
 obj = $(patsubst %.c,$(O)/%.o,$(call src,$(1)))
@@ -47,9 +47,9 @@ SKELETONS := $(O)/gen/weir_xdp.skel.h $(O)/gen/weir_tc.skel.h
 .PHONY: all
 all: $(O)/weir ## build the program, $(O)/weir (no privilege needed)
 
-$(O)/weir: $(call obj,cmd) $(foreach l,audit kernel compile policy base,$(O)/lib$(l).a)
+$(O)/weir: $(call obj,cmd) $(foreach l,audit names import kernel compile policy base,$(O)/lib$(l).a)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(call obj,cmd) -L$(O) -laudit -lkernel -lcompile -lpolicy -lbase $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(call obj,cmd) -L$(O) -laudit -lnames -limport -lkernel -lcompile -lpolicy -lbase $(LIBS)
 
 define archive_rule
 $(O)/lib$(1).a: $$(call obj,$(1))
@@ -86,7 +86,7 @@ $(O)/libcmd.a: $(filter-out $(O)/user/cmd/main.o,$(call obj,cmd))
 # Tests in C: tests/unit/test_LAYER_*.c link the layers up to theirs (and run under ASan and UBSan, see `test`);
 # tests/prog/test_*.c run the kernel programs and link all of them. What several of a folder share is in its other *.c.
 layer_of = $(word 2,$(subst _, ,$(notdir $(1))))
-layers_upto = $(if $(filter base,$(1)),base,$(if $(filter policy,$(1)),policy base,$(if $(filter compile bpf,$(1)),compile policy base,$(if $(filter kernel,$(1)),kernel compile policy base,$(if $(filter cmd,$(1)),cmd )audit kernel compile policy base))))
+layers_upto = $(if $(filter base,$(1)),base,$(if $(filter policy,$(1)),policy base,$(if $(filter compile bpf,$(1)),compile policy base,$(if $(filter names import,$(1)),$(1) compile policy base,$(if $(filter kernel,$(1)),kernel compile policy base,$(if $(filter cmd,$(1)),cmd )audit names import kernel compile policy base)))))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
 PROG_SRC := $(wildcard tests/prog/test_*.c)
@@ -106,7 +106,7 @@ $(foreach t,$(UNIT_SRC),$(eval $(call test_rule,$(basename $(t)),$(call layers_u
 $(filter $(O)/tests/unit/test_compile_%,$(UNIT)): $(O)/tests/unit/naive.o $(O)/tests/unit/compile_policy.o
 $(O)/tests/unit/test_bpf_parse: $(O)/tests/prog/packets.o $(O)/tests/prog/packet_cases.o
 $(O)/tests/prog/harness.o: | $(SKELETONS)
-$(foreach t,$(PROG_SRC),$(eval $(call test_rule,$(basename $(t)),audit kernel compile policy base)))
+$(foreach t,$(PROG_SRC),$(eval $(call test_rule,$(basename $(t)),audit names kernel compile policy base)))
 
 # Runs frames through the programs for the model in tests/model.
 RUNNER := $(O)/tests/model/runner

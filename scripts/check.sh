@@ -94,9 +94,10 @@ layers() {
 	may_include compile compile policy base
 	may_include kernel kernel compile policy base
 	may_include audit audit kernel compile policy base
-	may_include kube kube audit kernel compile policy base
-	may_include import import audit kernel compile policy base
-	may_include cmd cmd kube import audit kernel compile policy base
+	may_include names names compile policy base
+	may_include kube kube names audit kernel compile policy base
+	may_include import import policy base
+	may_include cmd cmd kube import names audit kernel compile policy base
 }
 
 only_kernel_includes_bpf() {

@@ -8,7 +8,7 @@
 set -euo pipefail
 
 build=(gcc libc6-dev make clang llvm bpftool pkg-config
-	libbpf-dev libelf-dev zlib1g-dev libfyaml-dev libjansson-dev libmnl-dev libssl-dev)
+	libbpf-dev libelf-dev zlib1g-dev libfyaml-dev libjansson-dev libmnl-dev libssl-dev libcurl4-openssl-dev libc-ares-dev)
 tests=(libcmocka-dev iproute2 nftables procps curl python3 nginx-light redis-server dnsmasq-base)
 checks=(shellcheck clang-tidy mandoc)
 # Not in every release: `make check` formats with 14 or says why not, `make proof` says what it misses.

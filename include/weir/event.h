@@ -26,7 +26,9 @@
 	X(1, NIC_IN,  "nic_in")       /* NIC arriving, TC ingress */              \
 	X(2, NIC_OUT, "nic_out")      /* NIC leaving, TC egress */                \
 	X(3, WL_OUT,  "workload_out") /* leaving a workload: its veth's TC ingress */ \
-	X(4, WL_IN,   "workload_in")  /* entering a workload: its veth's TC egress */
+	X(4, WL_IN,   "workload_in")  /* entering a workload: its veth's TC egress */ \
+	X(5, BR_IN,   "bridge_in")    /* from a bridge of workloads into this host: the bridge's TC ingress */ \
+	X(6, BR_OUT,  "bridge_out")   /* from this host into such a bridge: the bridge's TC egress */
 /* clang-format on */
 
 //X
@@ -56,8 +58,9 @@ enum weir_hook {
 /**
  * struct weir_event - one audit record, 112 bytes.
  * @time_ns:    CLOCK_MONOTONIC when the packet was judged
- * @source:     addresses as in struct weir_addr
- * @client:     who opened the flow (the destination, for a reply); all zero when unreadable
+ * @source:     addresses as in struct weir_addr, as the packet had them at this hook
+ * @client:     who opened the flow (the destination, for a reply; behind NAT, who that was before it); all zero when
+ *              unreadable
  * @source_port, @destination_port: network byte order
  * @rule:       counter index of the deciding rule, WEIR_NONE where none decided
  * @limit:      counter index of the limit that refused or that a notice is about, WEIR_NONE where none was

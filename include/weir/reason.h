@@ -41,7 +41,8 @@
 	X(28, NO_POLICY,       "no_policy",         "no policy loaded, or its tables are incomplete")                   \
 	X(29, BLOCK_ADDED,     "block_added",       "notice: a limit blocked a source")                                 \
 	X(30, BLOCK_FULL,      "block_full",        "notice: no place for an automatic block")                          \
-	X(31, OVERFLOW_USED,   "overflow_used",     "notice: a limit's table is full where this source belongs")
+	X(31, OVERFLOW_USED,   "overflow_used",     "notice: a limit's table is full where this source belongs")      \
+	X(32, UNKNOWN_INTERFACE, "unknown_interface", "came by an interface too new to have been looked at")
 /* clang-format on */
 
 enum weir_reason {

@@ -142,6 +142,7 @@ enum weir_action {
 	WEIR_ACT_ALLOW = 1,
 	WEIR_ACT_DENY = 2,
 	WEIR_ACT_FAILSAFE = 3, /* open before block list and rules, exempt from limits */
+	WEIR_ACT_LATER = 4,    /* a service address whose endpoints differ: judged where the packet leaves, after NAT */
 };
 #define WEIR_VERDICT_NAMED 0x1 /* some allow rule for it names protocol (and port): DESIGN 1.3 */
 #define WEIR_VERDICT_LOG   0x2 /* passed packets go to the audit as well */
@@ -312,6 +313,8 @@ struct weir_config {
 #define WEIR_CFG_BLOCK_LIST    0x20 /* some class is WEIR_CLASS_BLOCKED */
 #define WEIR_CFG_LIMITS	       0x40
 #define WEIR_CFG_FAILSAFE      0x80 /* some verdict is WEIR_ACT_FAILSAFE */
+#define WEIR_CFG_LATER	       0x100 /* some verdict is WEIR_ACT_LATER: exits look for what came by a service address */
+#define WEIR_CFG_UNITS	       0x200 /* some segment has a unit: sockets' cgroups are asked for */
 
 /* ------------------------------------------------------------------------------------------------------------
  * Run-time state
@@ -359,7 +362,10 @@ struct weir_control {
  */
 #define WEIR_MARK_WORDS 5
 
-/* weir_iface: key ifindex. */
+/*
+ * weir_iface: key ifindex. Every interface of this namespace has an entry, watched or not (flags 0): what enters a
+ * workload from an interface that has none is dropped, since that one is too new for its hooks to be in place.
+ */
 #define WEIR_IF_NIC	 0x1
 #define WEIR_IF_WORKLOAD 0x2
 #define WEIR_IF_BRIDGE \
@@ -367,26 +373,46 @@ struct weir_control {
 #define WEIR_IF_CLOSED 0x8 /* a workload without a binding */
 #define WEIR_IF_NO_METADATA \
 	0x10 /* set by the XDP program: a frame could not carry its mark, TC judges */
+#define WEIR_IF_PORT 0x20 /* a workload that is a port of a guarded bridge */
+#define WEIR_IF_GUARD \
+	0x40 /* a bridge all of whose ports are workloads: hooks of its own pass only what is bound to one of them */
 struct weir_iface {
 	__u32 flags;
 	__s32 nsid; /* of the workload's namespace as seen from ours; -1: unknown, ask no sockets */
 	__u16 zone[WEIR_NR_SLOTS]; /* which `on:` sets it is in, per slot */
-	__u8 mac[6];
+	__u8 mac[6]; /* its own; of WEIR_IF_PORT: the bridge's */
 	__u8 pad[2];
+	__u32 master; /* WEIR_IF_PORT: ifindex of the bridge */
 };
 
-/* weir_local: addresses whose home is here. Link-local addresses are scoped to an interface, all others to 0. */
+/*
+ * weir_local: addresses whose home is here. Link-local addresses are scoped to an interface, all others to 0; those
+ * of a bridge's port are there twice, scoped to the port and to the bridge.
+ */
 struct weir_local_key {
 	struct weir_addr address;
 	__u32 scope;
 };
 #define WEIR_LOCAL_BROADCAST 0x1 /* a subnet broadcast address of ours */
+#define WEIR_LOCAL_GONE \
+	0x2 /* kind WEIR_OTHER: its workload stopped, and tables may still name it: nothing to or from it passes */
 struct weir_local {
 	__u32 kind;    /* WEIR_SELF or WEIR_WORKLOAD */
 	__u32 ifindex; /* workload: the host-side veth */
 	__u32 flags;
 	__u32 pad;
 };
+
+/*
+ * weir_unit: which unit a socket of this node belongs to, by cgroup; key __u64 cgroup id. Several cgroups may be of one
+ * unit. Tables know unit N (1 to WEIR_MAX_UNITS) as an address that no packet bears: 127.255.0.0 + N.
+ */
+struct weir_unit {
+	__u32 unit;
+	__u32 pad;
+};
+#define WEIR_MAX_UNITS 4096
+#define WEIR_UNIT_ADDRESS 0x7fff0000u /* host byte order */
 
 /* weir_tat: buckets of the limiter; regions belong to limits (struct weir_limit). tat as in DESIGN 1.4. */
 struct weir_tat {

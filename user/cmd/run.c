@@ -46,7 +46,7 @@ static void follow_links(struct run *run)
 	err = kernel_open(run->ctx->pin_dir, true, &kernel, &diag);
 	opened_ns = mono_ns();
 	if (!err)
-		err = kernel_follow_links(kernel, &changes, &window_ns, &diag);
+		err = kernel_follow_links(kernel, NULL, &changes, &window_ns, &diag);
 	if (!err || !run->said_links)
 		run_say(LOG_ERR, err, &diag,
 			err ? "interfaces are not followed; trying again" : NULL);

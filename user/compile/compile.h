@@ -16,6 +16,24 @@ struct environment {
 		size_t nr_addresses;
 	} * interface;
 	size_t nr_interfaces;
+	/* What followed names stand for now (user/names/ fills them in): each (kind, name) once. */
+	struct env_name {
+		enum item_kind kind;
+		char *name;
+		struct prefix *address; /* full length; a unit: WEIR_UNIT_ADDRESS + N */
+		size_t n;
+		bool known; /* somebody answered; false: nobody did yet, the list is empty */
+	} * name;
+	size_t nr_names;
+	/*
+	 * Workloads on the engine's networks are bound only when the engine has said who they are: else they would be
+	 * judged as nobody. Empty where the policy names no containers.
+	 */
+	struct prefix *engine_subnet;
+	size_t nr_engine_subnets;
+	struct prefix *engine_address; /* of containers it has told of; sorted as by prefix_compare() */
+	size_t nr_engine_addresses;
+	bool engine_unknown; /* the policy names containers, and the engine never answered: nothing may be bound */
 	bool forwarding4, forwarding6;
 	__u32 tick_ns; /* length of a jiffy, 0: not known (limits then use ktime) */
 };
@@ -23,6 +41,16 @@ struct environment {
 /** environment_read() - interfaces, addresses and sysctls of the current network namespace; needs no privilege. */
 int environment_read(struct environment *ret, struct diag *diag);
 void environment_free(struct environment *env);
+
+/** environment_name() - what a followed name stands for; NULL: nobody asked for it. */
+const struct env_name *environment_name(const struct environment *env, enum item_kind kind,
+					const char *name);
+
+/** environment_stand_in() - for `weir check`: each followed name of @policy that is not known gets one address of its own. */
+int environment_stand_in(struct environment *env, const struct policy *policy);
+
+/** environment_may_bind() - may a workload with this address be opened? See engine_subnet. */
+bool environment_may_bind(const struct environment *env, const struct weir_addr *address);
 
 /**
  * struct tables - contents of one slot, ready to be written. X(weir_node, struct weir_node, …) becomes

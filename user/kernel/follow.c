@@ -489,8 +489,8 @@ int follow_slots(struct kernel *kernel, bool both, unsigned int *ret_changes, __
 	return err;
 }
 
-int kernel_follow_links(struct kernel *kernel, unsigned int *ret_changes, __u64 *ret_window_ns,
-			struct diag *diag)
+int kernel_follow_links(struct kernel *kernel, const struct environment *env,
+			unsigned int *ret_changes, __u64 *ret_window_ns, struct diag *diag)
 {
 	__u64 word;
 

@@ -73,16 +73,54 @@ int kernel_rollback(struct kernel *kernel, __u32 *ret_generation, struct diag *d
 /** kernel_detach() - remove every trace: hooks, links, pins, namespace ids that weir gave. */
 int kernel_detach(struct kernel *kernel, struct diag *diag);
 
+/**
+ * kernel_update() - the policy in force with other addresses behind its followed names: no new programs, no hooks, only
+ * what differs is written, to the idle slot, then the word flips to a new generation.
+ * @policy: must have the rules and limits of the one in force; @tables: compiled from it
+ *
+ * -E2BIG: the tables have no room for it (kernel_apply() makes some); -EINPROGRESS: a trial is pending; -ESTALE: another
+ * policy is in force; others as kernel_apply(). The grace period of the slot is waited for by the next change, not here.
+ */
+int kernel_update(struct kernel *kernel, const struct policy *policy, const struct tables *tables,
+		  struct apply_result *ret, struct diag *diag);
+
 /* ---- following the host (weir run; also done once by kernel_apply) ---- */
 
 /**
- * kernel_follow_links() - attach to interfaces that now match the policy in force, drop what is gone, refresh
+ * kernel_follow_link() - kernel_follow_links() for the one interface that a message was about: its hooks, its entry, its
+ * binding, and its bridge's guard. The work does not grow with the number of interfaces.
+ * @env: who may be bound (environment_may_bind()); NULL: everybody
+ */
+int kernel_follow_link(struct kernel *kernel, __u32 ifindex, const struct environment *env,
+		       unsigned int *ret_changes, __u64 *ret_window_ns, struct diag *diag);
+
+/**
+ * kernel_bind() - bindings again, after the engine told who containers are: workloads that waited are opened, those
+ * whose address environment_may_bind() no longer allows are closed. @ifindex 0: all of them.
+ */
+int kernel_bind(struct kernel *kernel, const struct environment *env, __u32 ifindex,
+		unsigned int *ret_changes, struct diag *diag);
+
+/**
+ * kernel_withdraw() - the workload that had @address stopped: until the tables no longer name it, or somebody is bound
+ * to it again, nothing to or from it passes (WEIR_LOCAL_GONE). One write; also during a trial. kernel_update() and
+ * kernel_apply() remove such marks once both slots are without the address.
+ */
+int kernel_withdraw(struct kernel *kernel, const struct prefix *address, size_t n,
+		    struct diag *diag);
+
+/** kernel_units() - which cgroups are of which unit (weir_unit), replacing what was there. */
+int kernel_units(struct kernel *kernel, const __u64 *cgroup, const __u32 *unit, size_t n,
+		 struct diag *diag);
+
+/**
+ * kernel_follow_links() - @env as for kernel_follow_link(); attach to interfaces that now match the policy in force, drop what is gone, refresh
  * weir_iface and the bindings and self addresses in weir_local. Idempotent.
  * @ret_changes: number of changes made; @ret_window_ns: longest time between an interface's creation being noticed and
  * its hook being in place, 0 when none was attached.
  */
-int kernel_follow_links(struct kernel *kernel, unsigned int *ret_changes, __u64 *ret_window_ns,
-			struct diag *diag);
+int kernel_follow_links(struct kernel *kernel, const struct environment *env,
+			unsigned int *ret_changes, __u64 *ret_window_ns, struct diag *diag);
 
 /* ---- state, for status and show ---- */
 

@@ -23,6 +23,12 @@ enum item_kind {
 	ITEM_SEGMENT,	/* by name */
 	ITEM_INTERFACE, /* addresses of an interface, resolved by the compiler's environment */
 	ITEM_FILE,	/* one item a line; read by the parser into @list */
+	/* Followed names; what they stand for now is in the environment, by (kind, name). */
+	ITEM_CONTAINER, /* a container, by name */
+	ITEM_NETWORK,	/* the containers on a network of the engine, by its name */
+	ITEM_COMPOSE,	/* containers of PROJECT/SERVICE */
+	ITEM_NAME,	/* a host, by DNS */
+	ITEM_UNIT,	/* sockets of this node that belong to NAME.service */
 };
 
 struct item {
@@ -30,7 +36,7 @@ struct item {
 	struct position at;
 	struct prefix prefix;	      /* ITEM_PREFIX */
 	struct weir_addr first, last; /* ITEM_RANGE */
-	char *name;		      /* segment, interface, or path from the root */
+	char *name; /* segment, interface, followed name, or path from the root */
 	struct prefix *list;	      /* ITEM_FILE: what it held, ranges already split */
 	size_t nr_list;
 };
@@ -87,7 +93,21 @@ struct rule {
 	struct items to;   /* n == 0: self */
 	struct services port;
 	struct names on; /* interface names or patterns */
+	struct services published; /* n == 0: none; what of self NAT hands on to @to: opens (denies) that at NICs */
 	bool log;
+};
+
+/** struct service_rule - an address that NAT turns into one of its endpoints. @port has one protocol and one port. */
+struct service_rule {
+	struct position at;
+	struct prefix address; /* full length */
+	struct service port;
+	struct endpoint {
+		struct position at;
+		struct prefix address; /* full length, of the same family */
+		__u16 port;	       /* host order */
+	} * endpoint;
+	size_t nr_endpoints;
 };
 
 enum policy_default { DEFAULT_UNSAID, DEFAULT_DENY, DEFAULT_ALLOW };
@@ -192,6 +212,8 @@ struct policy {
 	struct items never_block;
 	struct limit_rule *limit;
 	size_t nr_limits;
+	struct service_rule *service;
+	size_t nr_services;
 	struct timeouts timeouts;
 	struct audit_config audit;
 	struct test_case *test;
