@@ -2,17 +2,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Random policies and frames through weir's programs and through the model; says where they disagree.
 
-fuzz.py [--frames N] [--policies N] [--seed N] [--jobs N] [--keep DIR]   as make fuzz does
-fuzz.py --regress FILE...                                               the frames kept there
+fuzz.py [--frames N] [--policies N] [--seed N] [--jobs N] [--keep DIR] [--show N]   as make fuzz does
+fuzz.py --regress FILE...                                                          the frames kept there
 Needs root, and $O/tests/model/runner (make prog-programs). Exit status 1 when there is a disagreement, 77 without root.
 
 A policy judges a chunk of frames; flows expire between sequences, limits go on through the chunk. What disagrees is shrunk to
 fewer operations, then to fewer bytes and simpler ones, then to a smaller policy, and written to DIR (default
-$O/fuzz) as JSON that --regress takes. The table counts the reasons that the programs gave; one that no frame produced
-is an error, since a generator that does not reach it cannot say anything about it.
+$O/fuzz) as JSON that --regress takes; --show N prints the first N of them, too. The table counts the reasons that the
+programs gave; one that no frame produced is an error, since a generator that does not reach it cannot say anything about
+it. Seed, frames and policies say which policies and frames there are, however many processes judge them: the last
+line has a digest of them.
 """
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
@@ -134,13 +137,8 @@ def compare(model, ops, answers, collect, seen=None):
                 continue
             if seen is not None:
                 seen[got[1], op[2]] = seen.get((got[1], op[2]), 0) + 1
-            packet, outcomes = model.judge(op[1], *op[2:])
-            for outcome in outcomes:
-                if agrees(outcome, got):
-                    for effect in outcome.effects:
-                        effect()
-                    break
-            else:
+            packet, outcomes, agreed = model.observe(*op[1:], lambda outcome: agrees(outcome, got))
+            if not agreed:
                 collect.append(Disagreement(index, got, outcomes, packet))
         elif op[0] == "C":
             model.now += op[1]
@@ -152,8 +150,7 @@ def compare(model, ops, answers, collect, seen=None):
         elif op[0] == "U":
             model.blocks.clear()
         elif op[0] == "L":
-            model.tats.clear()
-            model.auto.clear()
+            model.forget_limits()
 
 
 # ---- shrinking
@@ -290,6 +287,7 @@ def run_chunk(runner, seed, frames, keep, known):
     spec["timeouts"] = TIMEOUTS
     policy = make_policy(spec, forwarding)
     ops = chunk_ops(r, spec, frames)
+    digest = hashlib.sha256(repr((spec, forwarding, ops)).encode()).digest()
     seen, collected = {}, []
     runner.policy(policy)
     compare(Model(policy, runner.sockets), ops, runner.run(ops), collected, seen)
@@ -307,7 +305,7 @@ def run_chunk(runner, seed, frames, keep, known):
         with open(path, "w", encoding="utf-8") as file:
             json.dump(to_json(small[0], forwarding, small[1], found), file, indent=1)
         fresh.append((path, label))
-    return n, seen, len(collected), fresh
+    return digest, n, seen, len(collected), fresh
 
 
 def worker(jobs, results, keep):
@@ -331,7 +329,8 @@ def table(seen):
 
 # Never given to a packet of these runs, and why.
 ELSEWHERE = {"no_policy": "a policy is always loaded", "flow_full": "tests/prog", "limit_overflow": "tests/prog",
-             "block_added": "a notice", "block_full": "a notice", "overflow_used": "a notice"}
+             "block_added": "a notice", "block_full": "a notice", "overflow_used": "a notice",
+             "unknown_interface": "all interfaces are there from the start"}
 
 
 def fuzz(args):
@@ -346,8 +345,8 @@ def fuzz(args):
         jobs.put(None)
     for w in workers:
         w.start()
-    begin, total, wrong, done, seen, labels = time.monotonic(), 0, 0, 0, {}, set()
-    alive, told = len(workers), 0
+    begin, total, wrong, seen, labels, cases = time.monotonic(), 0, 0, {}, set(), []
+    alive, told, digests = len(workers), 0, {}
     while alive:
         try:
             got = results.get(timeout=5)
@@ -358,8 +357,8 @@ def fuzz(args):
         if got is None:
             alive -= 1
             continue
-        _, n, more, bad, fresh = got
-        total, wrong, done = total + n, wrong + bad, done + 1
+        seed, digests[seed], n, more, bad, fresh = got
+        total, wrong = total + n, wrong + bad
         for key, value in more.items():
             seen[key] = seen.get(key, 0) + value
         for path, label in fresh:
@@ -367,15 +366,27 @@ def fuzz(args):
                 os.unlink(path)
                 continue
             labels.add(label)
+            cases.append(path)
             print(f"disagreement: programs {'pass' if label[0] else 'drop'} {label[1]} at {label[2]}, "
                   f"model {'pass' if label[3] else 'drop'} {'|'.join(label[4])} ({label[5]}): {path}", flush=True)
-        if time.monotonic() - told > 2:
+        if sys.stderr.isatty() and time.monotonic() - told > 2:
             told = time.monotonic()
             rate = total / (told - begin)
-            progress = f"\r{total} frames, {done} policies, {rate:.0f}/s, {wrong} disagreements"
+            progress = f"\r{total} frames, {len(digests)} policies, {rate:.0f}/s, {wrong} disagreements\r"
             print(progress, end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return total, done, wrong, seen, time.monotonic() - begin, done == chunks
+    frames = hashlib.sha256(b"".join(digests[seed] for seed in sorted(digests))).hexdigest()[:16]
+    print(table(seen))
+    missing = [n for v, n in sorted(REASONS.items()) if n and n not in ELSEWHERE and not any(v == k[0] for k in seen)]
+    print("never produced: " + (", ".join(missing) or "none"))
+    print("not looked for: " + ", ".join(f"{n} ({why})" for n, why in ELSEWHERE.items() if n in REASONS.values()))
+    seconds = time.monotonic() - begin
+    print(f"{total} frames, {len(digests)} policies, {seconds:.0f} s, seed {args.seed}, digest {frames}: {wrong} disagreements")
+    if len(digests) != chunks:
+        print("a worker ended early")
+    for path in cases[: args.show]:
+        with open(path, encoding="utf-8") as file:
+            print(f"{path}: {json.dumps(json.load(file))}")
+    return not wrong and not missing and len(digests) == chunks
 
 
 def regress(paths):
@@ -406,6 +417,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "little"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--keep", default=os.path.join(OUT, "fuzz"))
+    parser.add_argument("--show", type=int, default=0)
     parser.add_argument("--regress", nargs="*")
     args = parser.parse_args()
     if os.geteuid():
@@ -416,15 +428,7 @@ def main():
     args.policies = args.policies or max(100, args.frames // 3000)
     os.makedirs(args.keep, exist_ok=True)
     print(f"seed {args.seed}", flush=True)
-    total, policies, wrong, seen, seconds, whole = fuzz(args)
-    print(table(seen))
-    missing = [n for v, n in sorted(REASONS.items()) if n and n not in ELSEWHERE and not any(v == k[0] for k in seen)]
-    print("never produced: " + (", ".join(missing) or "none"))
-    print("not looked for: " + ", ".join(f"{name} ({why})" for name, why in ELSEWHERE.items()))
-    print(f"{total} frames, {policies} policies, {seconds:.0f} s, seed {args.seed}: {wrong} disagreements")
-    if not whole:
-        print("a worker ended early")
-    return 1 if wrong or missing or not whole else 0
+    return 0 if fuzz(args) else 1
 
 
 if __name__ == "__main__":

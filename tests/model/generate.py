@@ -372,7 +372,8 @@ def icmp_payload(r, w):
 
 def other_payload(r, w):
     proto = r.choice([2, 4, 41, 47, 50, 51, 59, 89, 103, 112, 115, 132, 135, 136, 139, 140, 253, 254, 255])
-    return proto, bytes(r.choice([0, 8, 40]))
+    size = r.choice([0, 8, 40])
+    return proto, bytes(size) if chance(r, 3) else r.randbytes(size)
 
 
 def error_payload(r, w, quoted=None):
@@ -707,7 +708,8 @@ def flow(r, w):
         ident = r.choice([7, 9]) << 16
         return [(proto, icmp(types[0], 0, ident, b"12345678")), (proto, icmp(types[1], 0, ident, b"12345678"))] * 2
     if kind == "proto":
-        return [(r.choice([47, 50, 253]), bytes(16))] * 4
+        proto = r.choice([47, 50, 253])
+        return [(proto, r.randbytes(16)) for _ in range(4)]  # these bytes are no ports
     if kind == "sctp":
         chunks = ((sport, dport, 1), (dport, sport, 2), (sport, dport, 0), (dport, sport, 3))
         return [(132, sctp(*each)) for each in chunks]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Verdicts, as the design and the language's manual describe them: frame + policy + state -> what may happen.
 
-judge() returns a list of outcomes that the text allows, usually one. The first that agrees with what the programs did
-takes effect on the model's state; when none does, that is a disagreement.
+judge() returns a list of outcomes that the text allows, usually one. Those that agree with what the programs did take
+effect on the model's state; when several do and leave different things behind, each is a history that goes on
+beside the others until something tells which it was. When none does, that is a disagreement.
 """
 
 from packet import ANY6, ECHO, IGMP, SCTP, TCP, UDP, read
@@ -32,6 +33,7 @@ LOCAL = {
 WATCHED = (NIC, NIC2, WL, WL2)
 ALL_DHCP = packed("ff02::1:2")
 NOTHING = frozenset()
+HISTORIES = 64
 FORBIDDEN = ("icmp_error", "deny", "default", "no_flow")
 
 
@@ -76,15 +78,70 @@ class Model:
         self.connected = {s[1:6] for s in sockets if s[0] == "tcp"}
         self.listening = {(s[1], s[2], s[3]) for s in sockets if s[0] == "tcp" and s[6]}
         self.datagram = {s[1:6] for s in sockets if s[0] == "udp"}
-        self.flows, self.fragments = {}, set()
-        self.blocks, self.tats, self.auto = {}, {}, {}
+        self.blocks = {}
+        self.flows, self.fragments, self.tats, self.auto = {}, set(), {}, {}
+        self.others = []  # states of the other histories that explain what was seen
 
     # -- state that the driver changes
 
+    def state(self):
+        return self.flows, self.fragments, self.tats, self.auto
+
+    def states(self):
+        return [self.state()] + self.others
+
     def forget(self):
         """Every flow has expired."""
-        self.flows.clear()
-        self.fragments.clear()
+        for flows, fragments, _, _ in self.states():
+            flows.clear()
+            fragments.clear()
+
+    def forget_limits(self):
+        for _, _, tats, auto in self.states():
+            tats.clear()
+            auto.clear()
+
+    # -- histories
+
+    def enter(self, state):
+        self.flows, self.fragments, self.tats, self.auto = state
+
+    def observe(self, frame, hook, at, arrived, agrees):
+        """Goes on with every history in which the text allows an outcome that @agrees holds of.
+
+        Returns the packet, the outcomes allowed in the first history, and whether any agreed.
+        """
+        p, outcomes = self.judge(frame, hook, at, arrived)
+        agreeing = [o for o in outcomes if agrees(o)]
+        if not self.others and len(agreeing) < 2:
+            for outcome in agreeing:
+                for effect in outcome.effects:
+                    effect()
+            return p, outcomes, bool(agreeing)
+        before, after = self.states(), []
+        for state in before:
+            self.enter(state)
+            for outcome in self.judge(frame, hook, at, arrived)[1]:
+                if not agrees(outcome):
+                    continue
+                self.enter([part.copy() for part in state])  # effects change the state that the model is in
+                for effect in outcome.effects:
+                    effect()
+                after.append(self.state())
+                self.enter(state)
+        first, *self.others = self.distinct(after) or before
+        self.enter(first)
+        return p, outcomes, bool(after)
+
+    def distinct(self, states):
+        """States that differ, less what has expired. Of very many the first: what drops out can raise a false alarm only."""
+        kept = []
+        for flows, fragments, tats, auto in states:
+            tats = {key: tat for key, tat in tats.items() if tat > self.now * 16}
+            auto = {key: end for key, end in auto.items() if end > self.now}
+            if not any((flows.keys(), fragments, tats, auto) == (k[0].keys(), *k[1:]) for k in kept):
+                kept.append((flows, fragments, tats, auto))
+        return kept[:HISTORIES]
 
     def local(self, address, scope):
         if is_link_local(address):
@@ -241,7 +298,7 @@ class Model:
     def at_home(self, p, hook, at, arrived, src, dst, homes):
         if hook in (XDP, NIC_IN) and homes and homes[0][0] == HOME_SELF_IN and self.masq_reply(p):
             through = Outcome(True, OK, None, self.seen(p, "masq"), "reply of a masqueraded flow")
-            if p.error and p.inner.odd:  # G-2
+            if p.error and (p.inner.odd or p.inner.short):  # G-2
                 return [through] + self.combine(p, homes)
             return self.combine(p, homes) if self.settled_before(p, *homes[0][2:5]) else [through]
         if not homes:
@@ -723,29 +780,37 @@ class Model:
     # -- limits: DESIGN 1.4, POLICY.md
 
     @staticmethod
-    def cost(limit, p):
-        units = p.length if limit.count == "bytes" else 1
-        return units * limit.period_ns * 16 / limit.rate
+    def interval(limit):
+        """Between two units, in 1/16 ns; an integer where it is one."""
+        whole, rest = divmod(limit.period_ns * 16, limit.rate)
+        return limit.period_ns * 16 / limit.rate if rest else whole
+
+    def cost(self, limit, p):
+        return self.interval(limit) * (p.length if limit.count == "bytes" else 1)
+
+    def slack(self, limit, cost, tolerance):
+        """How much the programs may round: bytes by a mantissa, units up to 1/16 ns."""
+        if limit.count != "bytes" and isinstance(cost, int):
+            return 0
+        return max(tolerance, cost) * 2e-3 + 16
 
     def limited(self, p, mask, charge, effects, why):
-        passes = Outcome(True, OK, mask, effects, why)
-        if not charge:
-            return [passes]
+        """All are looked at before any is charged; which of several that may refuse did so is not to be seen."""
         now = self.now * 16
-        outcomes = []
+        refusals, taken = [], []
         for limit, key, exempt in charge:
             if self.auto.get((limit.name, key), 0) > self.now and not exempt:
-                return outcomes + [Outcome(False, frozenset(("auto_blocked",)), None, effects, why)]
-            tolerance = limit.burst * limit.period_ns * 16 / limit.rate
+                return refusals + [Outcome(False, frozenset(("auto_blocked",)), None, effects, why)]
+            cost, tolerance = self.cost(limit, p), self.interval(limit) * limit.burst
             early = self.tats.get((limit.name, key), 0) - (now + tolerance)
-            slack = max(tolerance, self.cost(limit, p)) * 2e-3 + 16
+            slack = self.slack(limit, cost, tolerance)
             if early > -slack:
-                exceeded = list(effects) + self.exceeded(limit, key)
-                outcomes.append(Outcome(False, frozenset(("limit", "limit_overflow")), None, exceeded, why))
+                exceeded = list(effects) + ([] if exempt else self.exceeded(limit, key))
+                refusals.append(Outcome(False, frozenset(("limit", "limit_overflow")), None, exceeded, why))
                 if early > slack:
-                    return outcomes[-1:]
-        passes.effects = list(effects) + [self.taken(limit, key, self.cost(limit, p)) for limit, key, _ in charge]
-        return outcomes + [passes]
+                    return refusals
+            taken.append(self.taken(limit, key, cost))
+        return refusals + [Outcome(True, OK, mask, list(effects) + taken, why)]
 
     def taken(self, limit, key, cost):
         def effect():
