@@ -194,11 +194,14 @@ static __always_inline __u32 region_of(__u8 kind)
 	return kind == WEIR_WORKLOAD ? WEIR_FLOW_WORKLOAD : WEIR_FLOW_SELF;
 }
 
-/* The entry by which later fragments of a masqueraded answer are known: its datagram instead of its ports. */
+/*
+ * The entry by which later fragments of a masqueraded answer are known: its datagram instead of its ports. Identifiers of
+ * IPv4 are 16 bits and belong to a protocol (RFC 6864); those of IPv6 are 32 and do not.
+ */
 static __always_inline void use_datagram(const struct visit *v, struct flow_use *use)
 {
 	use->key.lport = (__be16)v->pkt.fragment_id;
-	use->key.rport = (__be16)(v->pkt.fragment_id >> 16);
+	use->key.rport = v->pkt.family == 4 ? v->pkt.proto : (__be16)(v->pkt.fragment_id >> 16);
 	use->key.proto = 44; /* no transport header: IPv6's number for the fragment header */
 	use->set_flags = 0;
 }

@@ -440,6 +440,18 @@ static void fragments_of_masqueraded_answers_pass(void **state)
 	assert_passes(&xdp, FRAME(in, IP4(.fragment = 100, .id = 5), DATA(8, .proto = 17)));
 	assert_drops(&xdp, FRAME(in, IP4(.fragment = 100, .id = 6), DATA(8, .proto = 17)),
 		     WEIR_DEFAULT);
+	/* The same number in another protocol is another datagram. */
+	assert_drops(&xdp, FRAME(in, IP4(.fragment = 100, .id = 5), DATA(8, .proto = 1)),
+		     WEIR_DEFAULT);
+	/* In IPv6 a fragment's protocol is not known, and all 32 bits are its number. */
+	assert_passes(&leaves, FRAME(out, IP6(), UDP(.dport = 53)));
+	assert_passes(&xdp, FRAME(in, IP6(), FRAGMENT(.fragment = 1, .id = 5),
+				  UDP(.sport = 53, .dport = 40000), SET16(4, 1000), DATA(792)));
+	assert_passes(&xdp,
+		      FRAME(in, IP6(), FRAGMENT(.fragment = 800, .id = 5), DATA(8, .proto = 60)));
+	assert_drops(&xdp,
+		     FRAME(in, IP6(), FRAGMENT(.fragment = 800, .id = 6), DATA(8, .proto = 17)),
+		     WEIR_DEFAULT);
 }
 
 /* With our source, forwarded, from where nobody watches: judged as transit where it leaves. */
