@@ -424,6 +424,16 @@ static __always_inline enum weir_reason judge_later(struct visit *v, int egress,
 
 /* ---- ICMP errors: about a flow of ours, or not at all ---- */
 
+/*
+ * About what its receiver sent. One in fragments is refused at once: errors fit in 576 bytes, or 1280 (RFC 1812, 4443),
+ * and nobody would know what the later fragments belong to.
+ */
+static __always_inline int error_readable(const struct packet *pkt)
+{
+	return (pkt->flags & (PKT_INNER | PKT_FRAGMENT)) == PKT_INNER &&
+	       address_same(&pkt->dst, &pkt->inner_src);
+}
+
 static __always_inline __u32 inner_service(const struct packet *pkt, __be16 port)
 {
 	if (pkt->inner_proto == PROTO_ICMP || pkt->inner_proto == PROTO_ICMPV6)
@@ -565,7 +575,7 @@ static __always_inline enum weir_reason judge_error(struct WEIR_CTX *ctx, struct
 {
 	if (by_name(opened))
 		return pass_opening(v, opened, direction);
-	if (!(v->pkt.flags & PKT_INNER) || !address_same(&v->pkt.dst, &v->pkt.inner_src))
+	if (!error_readable(&v->pkt))
 		return WEIR_ICMP_ERROR;
 	if (egress ? error_is_due(v) : error_is_ours(ctx, v, 0)) {
 		v->reply = 1;
@@ -654,8 +664,7 @@ static __always_inline enum weir_reason judge_transit(struct WEIR_CTX *ctx, stru
 		why = WEIR_NO_POLICY;
 	} else if (pkt->flags & PKT_ICMP_ERROR && !by_name(opened)) {
 		why = WEIR_ICMP_ERROR;
-		if (pkt->flags & PKT_INNER && address_same(&pkt->dst, &pkt->inner_src) &&
-		    (opened & RULING_ALLOWED || error_is_ours(ctx, v, 1))) {
+		if (error_readable(pkt) && (opened & RULING_ALLOWED || error_is_ours(ctx, v, 1))) {
 			v->reply = 1;
 			why = WEIR_OK;
 		}

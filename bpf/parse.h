@@ -477,7 +477,9 @@ WEIR_INLINE enum weir_reason parse_icmp6(const struct view *view, struct packet 
 	} else if ((pkt->type >= 130 && pkt->type <= 132) || pkt->type == 143) {
 		if (hops != 1)
 			return WEIR_BAD_ND;
-		pkt->flags |= PKT_LISTENER;
+		/* A report that is too long is sent as several, not in fragments (RFC 3810 5.2.15). */
+		if (!(pkt->flags & PKT_FRAGMENT))
+			pkt->flags |= PKT_LISTENER;
 	}
 	return WEIR_OK;
 }

@@ -230,7 +230,7 @@ class Model:
             return exempt
         if not at_nic:
             return None
-        if p.family == 6 and p.icmp_type in (130, 131, 132, 143):
+        if p.family == 6 and p.icmp_type in (130, 131, 132, 143) and not p.fragment:
             linked = p.hops == 1 and is_multicast(p.dst) and (p.src[:2] == b"\xfe\x80" or p.src == ANY6)
             return exempt if linked else exempt + self.by_policy(p, hook, at, arrived, NOTHING)
         if p.family == 4 and p.proto == IGMP and not p.fragment:

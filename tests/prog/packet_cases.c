@@ -281,6 +281,8 @@ const struct packet_case packet_cases[] = {
 	OWN(LISTENER, PKT_LISTENER, "G-5 multicast listener report", ETH(), IP6(.ttl = 1, .src = "fe80::7", .dst = "ff02::16"), EXT(.proto = 0), ICMP6(.type = 143), DATA(20)),
 	OWN(LISTENER, PKT_LISTENER, "G-5 multicast listener query", ETH(), IP6(.ttl = 1, .src = "fe80::1", .dst = "ff02::1"), EXT(.proto = 0), ICMP6(.type = 130), DATA(20)),
 	OWN(LISTENER, PKT_LISTENER, "G-5 multicast listener report before there is an address", ETH(), IP6(.ttl = 1, .src = "::", .dst = "ff02::16"), EXT(.proto = 0), ICMP6(.type = 143), DATA(20)),
+	BAD(MARTIAN_SOURCE, "G-5 multicast listener report in fragments before there is an address", ETH(), IP6(.ttl = 1, .src = "::", .dst = "ff02::16"), FRAGMENT(.fragment = 1), ICMP6(.type = 143), DATA(24)),
+	OWN(OPENS, PKT_FRAGMENT, "G-5 multicast listener report in fragments", ETH(), IP6(.ttl = 1, .src = "fe80::7", .dst = "ff02::16"), FRAGMENT(.fragment = 1), ICMP6(.type = 143), DATA(24)),
 	BAD(BAD_ND, "G-5 multicast listener query that was routed", ETH(), IP6(.ttl = 2, .src = "fe80::1", .dst = "ff02::1"), ICMP6(.type = 130), DATA(20)),
 	BAD(BAD_ND, "G-6 neighbour solicitation with destination options", ETH(), IP6(.ttl = 255), EXT(.proto = 60), NS),
 	BAD(BAD_ND, "G-6 neighbour solicitation with hop-by-hop options", ETH(), IP6(.ttl = 255), EXT(.proto = 0), NS),

@@ -426,6 +426,24 @@ static void errors_about_protocols_without_ports_pass(void **state)
 	assert_passes(&NIC_IN, ABOUT_ESP);
 }
 
+/* Errors fit in what every link carries; of one in fragments the later ones could not be told from anything else. */
+static void errors_in_fragments_are_refused(void **state)
+{
+#define IN_FRAGMENTS(more)                                                                     \
+	FRAME(in(), IP4(.src = "203.0.114.254", .fragment = more), ICMP(.type = 3, .code = 4), \
+	      IP4(.src = SELF4, .dst = PEER4), UDP(.sport = 5000, .dport = 53), DATA(4))
+	policy(OUTWARD);
+	assert_passes(&NIC_OUT, ASKS4);
+	assert_passes(&NIC_OUT, ASKS6);
+	assert_passes(&XDP, IN_FRAGMENTS(0));
+	assert_drops(&XDP, IN_FRAGMENTS(0x2000), WEIR_ICMP_ERROR);
+	assert_drops(&NIC_IN,
+		     FRAME(in(), IP6(.src = "2001:db8:fe::1"), FRAGMENT(.fragment = 1),
+			   ICMP6(.type = 2), IP6(.src = SELF6, .dst = PEER6),
+			   UDP(.sport = 5000, .dport = 53)),
+		     WEIR_ICMP_ERROR);
+}
+
 static void errors_keep_nothing_alive(void **state)
 {
 	policy(OUTWARD "timeouts: {udp: 30s, udp_stream: 120s}\n");
@@ -761,6 +779,7 @@ int main(void)
 	    TEST(echo_requests_are_answered),
 	    TEST(errors_about_entries_pass),
 	    TEST(errors_about_protocols_without_ports_pass),
+	    TEST(errors_in_fragments_are_refused),
 	    TEST(errors_keep_nothing_alive),
 	    TEST(errors_about_sockets_pass),
 	    TEST(errors_about_answers_of_open_ports_pass),
