@@ -8,7 +8,7 @@
  * An operation is one byte and its operands:
  *   F u8 hook, u8 interface, u8 arrived, u16 length, frame -> u8 passed (2: the kernel refuses to run it),
  *                       u8 reason (64: none counted), u8 homes
- *   C u64 ns            the clock goes forward
+ *   C u64 ns            the clock goes forward; it must stay below 6.9 years, or limits overflow
  *   K u8 length, u64 ns, address (16 bytes, IPv4 mapped)     run-time block, from now on for so long (0: for ever)
  *   U                   no run-time blocks
  *   L                   no limiter state, no automatic blocks
@@ -35,6 +35,7 @@
 
 #define MESSAGE_MAX (64U << 20)
 #define MAX_CPUS    256
+#define CLOCK_MAX   (2500ULL * 86400 * S_NS)
 
 static int reason_fd, home_fd, nr_cpus;
 static int program[WEIR_HOOK_WL_IN + 1];
@@ -286,6 +287,12 @@ static void clear(const char *name)
 		bpf_map_delete_elem(map_of(name), key);
 }
 
+static void check_clock(void)
+{
+	if (world.control->fake_ns > CLOCK_MAX)
+		die("runner: the clock is too far for limits");
+}
+
 static size_t run_batch(struct cursor *from, __u8 *answers)
 {
 	size_t n = 0;
@@ -298,6 +305,7 @@ static size_t run_batch(struct cursor *from, __u8 *answers)
 			break;
 		case 'C':
 			world.control->fake_ns += TAKE(from, __u64);
+			check_clock();
 			break;
 		case 'K':
 			block_one(from);
@@ -321,6 +329,7 @@ static size_t run_batch(struct cursor *from, __u8 *answers)
 static void new_policy(char *message)
 {
 	world_reset(NULL);
+	check_clock();
 	world.forwarding = message[0];
 	policy(message + 1);
 	count(&before);
