@@ -14,7 +14,8 @@
 
 #define NAMES_ENGINE "unix:///run/docker.sock" /* unless DOCKER_HOST or an option says otherwise */
 
-struct names;
+/** struct followed - everything that is followed, with the connections for it. Not thread-safe; one loop drives it. */
+struct followed;
 
 /**
  * names_open() - nothing is asked yet.
@@ -22,34 +23,36 @@ struct names;
  * @memory: file in which answers are kept for the next process of this boot and for `status` (JSON, replaced by
  *          rename); NULL: none. What it holds is taken as known, with its age.
  */
-int names_open(const char *engine, const char *memory, struct names **ret, struct diag *diag);
-void names_close(struct names *names);
+int names_open(const char *engine, const char *memory, struct followed **ret, struct diag *diag);
+void names_close(struct followed *names);
 
 /**
  * names_want() - follow what @policy names (any policy; names that it no longer has are forgotten). Does not wait.
  */
-int names_want(struct names *names, const struct policy *policy, struct diag *diag);
+int names_want(struct followed *names, const struct policy *policy, struct diag *diag);
 
 /** names_wait() - until everything wanted was answered or refused once, at most @timeout_ms. 0; -ETIMEDOUT. */
-int names_wait(struct names *names, unsigned int timeout_ms);
+int names_wait(struct followed *names, unsigned int timeout_ms);
 
 /** names_fd() - readable when names_dispatch() has something to do (an epoll descriptor). */
-int names_fd(const struct names *names);
+int names_fd(const struct followed *names);
 
 /** names_dispatch() - never waits. Returns NAMES_* bits or -errno. */
-int names_dispatch(struct names *names);
+int names_dispatch(struct followed *names);
 #define NAMES_CHANGED 0x1 /* an answer differs from what names_fill() last gave */
 #define NAMES_GONE    0x2 /* addresses to withdraw at once: names_gone() */
-#define NAMES_SAID    0x4 /* the engine went or came back, a name failed: names_each() has it */
+#define NAMES_SAID \
+	0x4 /* the engine went or came back, a name failed or works again: names_each() has it */
+#define NAMES_UNITS 0x8 /* names_units() differs from what it last gave; no table depends on it */
 
 /** names_fill() - put the answers of now into @env (names, engine_*), replacing what is there. */
-int names_fill(struct names *names, struct environment *env);
+int names_fill(struct followed *names, struct environment *env);
 
 /** names_gone() - addresses of containers that stopped since the last call; *@ret malloc'ed. */
-int names_gone(struct names *names, struct prefix **ret, size_t *ret_n);
+int names_gone(struct followed *names, struct prefix **ret, size_t *ret_n);
 
 /** names_units() - cgroups of the units wanted and the numbers that env_name.address gives them; malloc'ed. */
-int names_units(struct names *names, __u64 **ret_cgroup, __u32 **ret_unit, size_t *ret_n);
+int names_units(struct followed *names, __u64 **ret_cgroup, __u32 **ret_unit, size_t *ret_n);
 
 /** struct name_state - one followed name, for `status` and `show segments`. */
 struct name_state {
@@ -69,8 +72,8 @@ struct engine_state {
 	__u64 since_ns;
 	const char *error;
 };
-int names_each(const struct names *names,
-	       int (*each)(void *arg, const struct name_state *state), void *arg);
-void names_engine(const struct names *names, struct engine_state *ret);
+int names_each(const struct followed *names, int (*each)(void *arg, const struct name_state *state),
+	       void *arg);
+void names_engine(const struct followed *names, struct engine_state *ret);
 
 #endif
