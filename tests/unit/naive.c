@@ -53,6 +53,17 @@ static bool in_interface(const struct subject *s, const char *name)
 	return false;
 }
 
+static bool in_followed(const struct subject *s, const struct item *item)
+{
+	for (size_t i = 0; i < s->env->nr_names; i++)
+		for (size_t j = 0; j < s->env->name[i].n; j++)
+			if (s->env->name[i].kind == item->kind &&
+			    strcmp(s->env->name[i].name, item->name) == 0 &&
+			    in_prefix(&s->env->name[i].address[j], s->address))
+				return true;
+	return false;
+}
+
 static bool in_item(const struct subject *s, const struct item *item)
 {
 	switch (item->kind) {
@@ -72,6 +83,12 @@ static bool in_item(const struct subject *s, const struct item *item)
 		return in_segment(s, item->name);
 	case ITEM_INTERFACE:
 		return in_interface(s, item->name);
+	case ITEM_CONTAINER:
+	case ITEM_NETWORK:
+	case ITEM_COMPOSE:
+	case ITEM_NAME:
+	case ITEM_UNIT:
+		return in_followed(s, item);
 	case ITEM_FILE:
 		for (size_t i = 0; i < item->nr_list; i++)
 			if (in_prefix(&item->list[i], s->address))

@@ -234,3 +234,12 @@ int addr_range_to_prefixes(const struct weir_addr *first, const struct weir_addr
 		low = block_last + 1;
 	}
 }
+
+int prefix_compare(const void *a, const void *b)
+{
+	const struct prefix *x = a, *y = b;
+	int order = memcmp(&x->address, &y->address, sizeof(x->address));
+
+	/* ::/0 and 0.0.0.0/0 begin at different addresses: the family needs no look. */
+	return order ? order : (int)x->length - (int)y->length;
+}

@@ -46,6 +46,9 @@ int addr_range_to_prefixes(const struct weir_addr *first, const struct weir_addr
 /** addr_mask() - zero the bits beyond @length (counted in the address's own family). */
 struct weir_addr addr_mask(const struct weir_addr *address, unsigned int length);
 
+/** prefix_compare() - for qsort() and bsearch(): by address, then the shorter first. */
+int prefix_compare(const void *a, const void *b);
+
 bool prefix_contains(const struct prefix *prefix, const struct weir_addr *address);
 
 #endif

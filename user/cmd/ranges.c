@@ -153,6 +153,7 @@ static int add_item(const struct policy *policy, const struct item *item,
 {
 	_cleanup_(ranges_clear) struct ranges inner = {};
 	const struct segment *segment;
+	const struct env_name *name;
 	int err = 0;
 
 	switch (item->kind) {
@@ -163,7 +164,16 @@ static int add_item(const struct policy *policy, const struct item *item,
 	case ITEM_INTERFACE:
 		return add_interfaces(ret, env, item->name);
 	case ITEM_WORKLOADS:
+	case ITEM_UNIT:
 		return 0;
+	case ITEM_CONTAINER:
+	case ITEM_NETWORK:
+	case ITEM_COMPOSE:
+	case ITEM_NAME:
+		name = environment_name(env, item->kind, item->name);
+		for (size_t i = 0; name && i < name->n && !err; i++)
+			err = add_prefix(ret, &name->address[i]);
+		return err;
 	case ITEM_PREFIX:
 		return add_prefix(ret, &item->prefix);
 	case ITEM_RANGE:

@@ -18,7 +18,8 @@ struct ranges {
 
 /**
  * ranges_of_items() - what @items stand for: segments resolved (exceptions taken away), sorted, overlaps joined.
- * @env: addresses of self and of interfaces. `workloads` is a run-time fact and stands for nothing here.
+ * @env: addresses of self, of interfaces and of followed names. `workloads` is a run-time fact and stands for nothing
+ * here, as does a unit, which is sockets of this node.
  * Returns 0 or -ENOMEM; @ret is to be released by ranges_clear().
  */
 int ranges_of_items(const struct policy *policy, const struct items *items,

@@ -146,10 +146,13 @@ const char *text_item(const struct item *item, char *buffer, size_t size)
 		snprintf(buffer, size, "%s", item->name);
 		break;
 	case ITEM_INTERFACE:
-		snprintf(buffer, size, "{interface: %s}", item->name);
-		break;
 	case ITEM_FILE:
-		snprintf(buffer, size, "{file: %s}", item->name);
+	case ITEM_CONTAINER:
+	case ITEM_NETWORK:
+	case ITEM_COMPOSE:
+	case ITEM_NAME:
+	case ITEM_UNIT:
+		snprintf(buffer, size, "{%s: %s}", item_key(item->kind), item->name);
 		break;
 	}
 	return buffer;

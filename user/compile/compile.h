@@ -31,9 +31,11 @@ struct environment {
 	 */
 	struct prefix *engine_subnet;
 	size_t nr_engine_subnets;
-	struct prefix *engine_address; /* of containers it has told of; sorted as by prefix_compare() */
+	struct prefix
+	    *engine_address; /* of containers it has told of; sorted as by prefix_compare() */
 	size_t nr_engine_addresses;
-	bool engine_unknown; /* the policy names containers, and the engine never answered: nothing may be bound */
+	bool
+	    engine_unknown; /* the policy names containers, and the engine never answered: nothing may be bound */
 	bool forwarding4, forwarding6;
 	__u32 tick_ns; /* length of a jiffy, 0: not known (limits then use ktime) */
 };
@@ -46,7 +48,10 @@ void environment_free(struct environment *env);
 const struct env_name *environment_name(const struct environment *env, enum item_kind kind,
 					const char *name);
 
-/** environment_stand_in() - for `weir check`: each followed name of @policy that is not known gets one address of its own. */
+/**
+ * environment_stand_in() - for `weir check`: each followed name of @policy, its tests included, that is not known gets an
+ * address of its own in each family (a unit: the next number), and counts as known. 0; -ENOMEM; -E2BIG: too many units.
+ */
 int environment_stand_in(struct environment *env, const struct policy *policy);
 
 /** environment_may_bind() - may a workload with this address be opened? See engine_subnet. */

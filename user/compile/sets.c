@@ -91,6 +91,11 @@ static struct sig item_sig(const struct item *item)
 		return sig;
 	case ITEM_SEGMENT:
 	case ITEM_INTERFACE:
+	case ITEM_CONTAINER:
+	case ITEM_NETWORK:
+	case ITEM_COMPOSE:
+	case ITEM_NAME:
+	case ITEM_UNIT:
 		return sig_add(sig, sig_bytes(item->name, strlen(item->name)));
 	case ITEM_ANY:
 	case ITEM_SELF:
@@ -167,6 +172,22 @@ static int add_interface(struct builder *b, __u32 set, int side, const struct it
 	return 0;
 }
 
+/* What a followed name stands for now. The policy is the same when that changes: so are its sets and their numbers. */
+static int add_followed(struct builder *b, __u32 set, int side, const struct item *item)
+{
+	const struct env_name *name = environment_name(b->env, item->kind, item->name);
+
+	if (!name || !name->n)
+		diag_warn(b->diag, &item->at, "{%s: %s} stands for no address %s",
+			  item_key(item->kind), item->name, name && name->known ? "now" : "yet");
+	if (item->kind == ITEM_UNIT)
+		b->tables->weir_cfg->flags |= WEIR_CFG_UNITS;
+	for (size_t i = 0; name && i < name->n; i++)
+		if (add_event(&b->sets, set, side, &name->address[i]))
+			return -ENOMEM;
+	return 0;
+}
+
 static int add_range(struct builder *b, __u32 set, int side, const struct item *item)
 {
 	struct prefix prefix[256];
@@ -226,6 +247,12 @@ static int add_item(struct builder *b, __u32 n, int side, const struct item *ite
 		return add_segment(b, n, side, item, depth);
 	case ITEM_INTERFACE:
 		return add_interface(b, n, side, item);
+	case ITEM_CONTAINER:
+	case ITEM_NETWORK:
+	case ITEM_COMPOSE:
+	case ITEM_NAME:
+	case ITEM_UNIT:
+		return add_followed(b, n, side, item);
 	case ITEM_FILE:
 		for (size_t i = 0; i < item->nr_list; i++)
 			if (add_event(&b->sets, n, side, &item->list[i]))

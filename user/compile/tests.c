@@ -71,6 +71,7 @@ static bool item_contains(const struct run *run, const struct item *item,
 			  const struct weir_addr *address, int depth)
 {
 	const struct env_interface *interface;
+	const struct env_name *name;
 
 	switch (item->kind) {
 	case ITEM_PREFIX:
@@ -87,6 +88,13 @@ static bool item_contains(const struct run *run, const struct item *item,
 		interface = interface_of(run, item->name);
 		return interface &&
 		       list_contains(interface->address, interface->nr_addresses, address);
+	case ITEM_CONTAINER:
+	case ITEM_NETWORK:
+	case ITEM_COMPOSE:
+	case ITEM_NAME:
+	case ITEM_UNIT:
+		name = environment_name(run->env, item->kind, item->name);
+		return name && list_contains(name->address, name->n, address);
 	case ITEM_ANY:
 		return true;
 	case ITEM_SELF:
@@ -222,6 +230,7 @@ static bool first_address(const struct run *run, const struct scope *scope, cons
 			  int family, int depth, struct weir_addr *ret)
 {
 	const struct env_interface *interface;
+	const struct env_name *name;
 	struct scope inner = {.outer = scope};
 
 	switch (item->kind) {
@@ -236,6 +245,13 @@ static bool first_address(const struct run *run, const struct scope *scope, cons
 		interface = interface_of(run, item->name);
 		return interface && first_of_list(run, scope, interface->address,
 						  interface->nr_addresses, family, ret);
+	case ITEM_CONTAINER:
+	case ITEM_NETWORK:
+	case ITEM_COMPOSE:
+	case ITEM_NAME:
+	case ITEM_UNIT:
+		name = environment_name(run->env, item->kind, item->name);
+		return name && first_of_list(run, scope, name->address, name->n, family, ret);
 	case ITEM_SEGMENT:
 		inner.segment = find_segment(run, item->name);
 		for (size_t i = 0;
@@ -291,7 +307,8 @@ static void set_kinds(const struct run *run, const struct item *item, enum test_
 		end->kind[0] = home == HOME_SELF       ? WEIR_SELF
 			       : home == HOME_WORKLOAD ? WEIR_WORKLOAD
 						       : WEIR_OTHER;
-	} else if (item->kind == ITEM_SELF || item->kind == ITEM_INTERFACE) {
+	} else if (item->kind == ITEM_SELF || item->kind == ITEM_INTERFACE ||
+		   item->kind == ITEM_UNIT) {
 		end->kind[0] = WEIR_SELF;
 	} else if (workloads && in_some_segment(run, &end->address)) {
 		end->kind[0] = WEIR_WORKLOAD;

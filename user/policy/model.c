@@ -39,6 +39,7 @@ static void rules_free(struct policy *policy)
 		items_free(&rule->from);
 		items_free(&rule->to);
 		free(rule->port.service);
+		free(rule->published.service);
 		names_free(&rule->on);
 	}
 	free(policy->rule);
@@ -98,6 +99,9 @@ void policy_free(struct policy *policy)
 	limits_free(policy);
 	items_free(&policy->block);
 	items_free(&policy->never_block);
+	for (size_t i = 0; i < policy->nr_services; i++)
+		free(policy->service[i].endpoint);
+	free(policy->service);
 	free(policy->audit.file);
 	names_free(&policy->audit.pass);
 	for (size_t i = 0; i < policy->nr_tests; i++) {

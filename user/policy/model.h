@@ -36,7 +36,7 @@ struct item {
 	struct position at;
 	struct prefix prefix;	      /* ITEM_PREFIX */
 	struct weir_addr first, last; /* ITEM_RANGE */
-	char *name; /* segment, interface, followed name, or path from the root */
+	char *name;		      /* segment, interface, followed name, or path from the root */
 	struct prefix *list;	      /* ITEM_FILE: what it held, ranges already split */
 	size_t nr_list;
 };
@@ -93,7 +93,8 @@ struct rule {
 	struct items to;   /* n == 0: self */
 	struct services port;
 	struct names on; /* interface names or patterns */
-	struct services published; /* n == 0: none; what of self NAT hands on to @to: opens (denies) that at NICs */
+	struct services
+	    published; /* n == 0: none; what of self NAT hands on to @to: opens (denies) that at NICs */
 	bool log;
 };
 
@@ -254,5 +255,25 @@ void policy_free(struct policy *policy);
 int policy_print(const struct policy *policy, char **ret);
 
 const struct segment *policy_segment(const struct policy *policy, const char *name);
+
+/**
+ * policy_each_item() - call @each for every item, wherever one may stand (block, never_block, segments, rules, limits,
+ * failsafe; not tests), in a fixed order; a non-zero return ends the walk and is returned.
+ */
+int policy_each_item(const struct policy *policy, int (*each)(void *arg, struct item *item),
+		     void *arg);
+
+/**
+ * policy_each_followed() - call @each for the followed names that the policy mentions, its tests included: each
+ * (kind, name) once, in an order that depends on nothing else. A non-zero return ends the walk and is returned; -ENOMEM.
+ */
+int policy_each_followed(const struct policy *policy,
+			 int (*each)(void *arg, const struct item *item), void *arg);
+
+/** item_followed() - is it a container, network, compose service, host or unit? */
+bool item_followed(const struct item *item);
+
+/** item_key() - "container" for ITEM_CONTAINER, as the language writes `{container: NAME}`; NULL for what has no such key. */
+const char *item_key(enum item_kind kind);
 
 #endif

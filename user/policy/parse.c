@@ -26,11 +26,11 @@ static const struct key policy_keys[] = {
     {"never_block", read_never_block},
     {"blocks_survive_reboot", read_survive},
     {"limits", read_limits},
+    {"services", read_service_rules},
     {"timeouts", read_timeouts},
     {"audit", read_audit},
     {"tests", read_tests},
     {"vlans", NULL},
-    {"services", NULL},
     {"protect", NULL},
     {},
 };

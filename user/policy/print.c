@@ -48,7 +48,12 @@ static void print_item(FILE *out, const struct item *item)
 		return;
 	case ITEM_INTERFACE:
 	case ITEM_FILE:
-		fputs(item->kind == ITEM_FILE ? "{file: " : "{interface: ", out);
+	case ITEM_CONTAINER:
+	case ITEM_NETWORK:
+	case ITEM_COMPOSE:
+	case ITEM_NAME:
+	case ITEM_UNIT:
+		fprintf(out, "{%s: ", item_key(item->kind));
 		print_quoted(out, item->name);
 		fputc('}', out);
 	}
@@ -191,6 +196,11 @@ static void print_rules(FILE *out, const struct policy *policy, enum rule_action
 			print_names(out, &rule->on);
 			fputs(", ", out);
 		}
+		if (rule->published.n) {
+			fputs("published: ", out);
+			print_services(out, &rule->published);
+			fputs(", ", out);
+		}
 		fprintf(out, "log: %s}\n", yes(rule->log));
 	}
 }
@@ -270,6 +280,29 @@ static void print_block(FILE *out, const char *key, const struct items *items)
 		fputs("  - ", out);
 		print_item(out, &items->item[i]);
 		fputc('\n', out);
+	}
+}
+
+static void print_service_rules(FILE *out, const struct policy *policy)
+{
+	char text[ADDR_TEXT_LEN], port[SERVICE_TEXT_LEN];
+
+	if (policy->nr_services)
+		fputs("services:\n", out);
+	for (size_t i = 0; i < policy->nr_services; i++) {
+		const struct service_rule *service = &policy->service[i];
+
+		fprintf(out, "  - {address: \"%s\", port: %s, endpoints: [",
+			prefix_format(&service->address, text),
+			service_format(&service->port, port));
+		for (size_t j = 0; j < service->nr_endpoints; j++) {
+			const struct endpoint *endpoint = &service->endpoint[j];
+
+			fprintf(out, endpoint->address.v6 ? "%s\"[%s]:%u\"" : "%s\"%s:%u\"",
+				j ? ", " : "", prefix_format(&endpoint->address, text),
+				endpoint->port);
+		}
+		fputs("]}\n", out);
 	}
 }
 
@@ -370,6 +403,7 @@ static void print_policy(FILE *out, const struct policy *policy)
 		fputs("limits:\n", out);
 	for (size_t i = 0; i < policy->nr_limits; i++)
 		print_limit(out, &policy->limit[i]);
+	print_service_rules(out, policy);
 	print_timeouts(out, &policy->timeouts);
 	print_audit(out, &policy->audit);
 	if (policy->nr_tests)

@@ -9,10 +9,25 @@
 #include "base/units.h"
 
 const struct scope *const policy_scopes[] = {
-    &scope_policy,    &scope_interface, &scope_default, &scope_segment_default, &scope_failsafe,
-    &scope_segment,   &scope_item,	&scope_rule,	&scope_limit,		&scope_limit_key,
-    &scope_on_exceed, &scope_timeouts,	&scope_audit,	&scope_rotate,		&scope_mask,
-    &scope_test,      &scope_home,	NULL,
+    &scope_policy,
+    &scope_interface,
+    &scope_default,
+    &scope_segment_default,
+    &scope_failsafe,
+    &scope_segment,
+    &scope_item,
+    &scope_rule,
+    &scope_limit,
+    &scope_limit_key,
+    &scope_on_exceed,
+    &scope_timeouts,
+    &scope_audit,
+    &scope_rotate,
+    &scope_mask,
+    &scope_test,
+    &scope_home,
+    &scope_service,
+    NULL,
 };
 
 int reject_kind(struct reader *reader, const struct node *node, const char *what,

@@ -74,7 +74,8 @@ bool name_valid(const char *text);
 const char *closest(const char *text, const char *const *candidates);
 
 /* Readers of parts, each a read_fn: @into is what the comment says. */
-read_fn read_item;	       /* struct items * */
+read_fn item_container, item_network, item_compose, item_name, item_unit; /* struct item * */
+read_fn read_item;							  /* struct items * */
 read_fn read_items;	       /* struct items *, at least one */
 read_fn read_items_or_none;    /* struct items * */
 read_fn read_services;	       /* struct services * */
@@ -91,6 +92,8 @@ read_fn read_mode;	       /* NULL */
 read_fn read_timeouts;	       /* NULL */
 read_fn read_audit;	       /* NULL */
 read_fn read_tests;	       /* NULL */
+read_fn read_service_rules;    /* NULL: `services:` */
+read_fn rule_published;	       /* struct rule * */
 
 read_fn read_block, read_never_block; /* NULL */
 read_fn read_survive;		      /* NULL */
@@ -124,6 +127,11 @@ int range_parse(struct reader *reader, const struct position *at, const char *te
 /** service_read_one() - one entry of `port:`. service_lacks_port(): a whole protocol that has ports or types. */
 int service_read_one(struct reader *reader, const struct node *node, struct service *ret);
 bool service_lacks_port(const struct service *service);
+
+/** check_service_rules() - no address and port twice, no endpoint that is itself such an address. */
+int check_service_rules(const struct policy *policy, struct diag *diag);
+/** check_published() - what the rule says by itself about what NAT hands on. */
+int check_published(struct reader *reader, const struct rule *rule);
 
 /** policy_resolve() - names, cycles, and everything that only the whole policy can tell. */
 int policy_resolve(struct policy *policy, struct diag *diag);

@@ -25,6 +25,8 @@ struct resolver {
 		bool only_workloads;
 		const struct segment
 		    *proxy; /* itself or the first one in it that is marked as a proxy */
+		const struct item *node; /* the first item in it that is (also) this node */
+		const struct item *unit; /* the first unit in it */
 	} * found;
 	const struct segment *path[MAX_NESTING];
 	unsigned int depth;
@@ -208,6 +210,34 @@ static const struct segment *find_proxy(const struct resolver *resolver, const s
 	return NULL;
 }
 
+/* The first item that stands for this node or any part of it, or NULL. */
+static const struct item *find_node(const struct resolver *resolver, const struct items *items)
+{
+	for (size_t i = 0; i < items->n; i++) {
+		const struct item *item = &items->item[i];
+
+		if (item->kind == ITEM_ANY || item->kind == ITEM_SELF ||
+		    item->kind == ITEM_INTERFACE || item->kind == ITEM_UNIT)
+			return item;
+		if (item->kind == ITEM_SEGMENT && found_of(resolver, item)->node)
+			return item;
+	}
+	return NULL;
+}
+
+/* The first item that is a unit or a segment that has one, or NULL. */
+static const struct item *find_unit(const struct resolver *resolver, const struct items *items)
+{
+	for (size_t i = 0; i < items->n; i++) {
+		const struct item *item = &items->item[i];
+
+		if (item->kind == ITEM_UNIT ||
+		    (item->kind == ITEM_SEGMENT && found_of(resolver, item)->unit))
+			return item;
+	}
+	return NULL;
+}
+
 static int visit(struct resolver *resolver, const struct segment *segment);
 
 static int visit_items(struct resolver *resolver, const struct items *items, unsigned int *height)
@@ -259,6 +289,8 @@ static int visit(struct resolver *resolver, const struct segment *segment)
 	found->height = height;
 	found->only_workloads = only_workloads(resolver, &segment->members);
 	found->proxy = segment->proxy ? segment : find_proxy(resolver, &segment->members);
+	found->node = find_node(resolver, &segment->members);
+	found->unit = find_unit(resolver, &segment->members);
 	return 0;
 }
 
@@ -396,6 +428,58 @@ static int check_rules(struct resolver *resolver)
 	return err;
 }
 
+/* A list in which a unit says nothing: what a packet meets there is asked of its address alone. */
+static int no_unit(struct resolver *resolver, const struct items *items, const char *where)
+{
+	const struct item *item = find_unit(resolver, items);
+
+	if (!item)
+		return 0;
+	return reject(resolver, &item->at,
+		      "%s: a unit may stand in from and to of rules and limits only", where);
+}
+
+static int check_units(struct resolver *resolver)
+{
+	const struct policy *policy = resolver->policy;
+	int err = no_unit(resolver, &policy->block, "block");
+
+	if (!err)
+		err = no_unit(resolver, &policy->never_block, "never_block");
+	for (size_t i = 0; i < policy->nr_failsafe && !err; i++)
+		err = no_unit(resolver, &policy->failsafe[i].from, "failsafe");
+	for (size_t i = 0; i < policy->nr_segments && !err; i++)
+		err = no_unit(resolver, &policy->segment[i].except, "except");
+	for (size_t i = 0; i < policy->nr_segment_defaults && !err; i++) {
+		const struct segment_defaults *entry = &policy->segment_defaults[i];
+		const struct segment *segment = policy_segment(policy, entry->segment);
+
+		if (resolver->found[segment - policy->segment].unit)
+			err = reject(
+			    resolver, &entry->at,
+			    "defaults of \"%s\": it has units, which have no default of their own",
+			    entry->segment);
+	}
+	return err;
+}
+
+/* NAT hands a published port on to somebody else: not to this node itself, nor to whoever it may be. */
+static int check_nat(struct resolver *resolver)
+{
+	const struct policy *policy = resolver->policy;
+
+	for (size_t i = 0; i < policy->nr_rules; i++) {
+		const struct rule *rule = &policy->rule[i];
+		const struct item *node = rule->published.n ? find_node(resolver, &rule->to) : NULL;
+
+		if (node)
+			return reject(
+			    resolver, &node->at,
+			    "to: with published, it says to whom the port is handed on: never to this node itself");
+	}
+	return check_service_rules(policy, resolver->diag);
+}
+
 /** struct place_of - an entry of interfaces or workloads, and its place among all of them. */
 struct place_of {
 	struct interface_rule *rule;
@@ -523,8 +607,9 @@ static void check_audit(struct resolver *resolver)
 int policy_resolve(struct policy *policy, struct diag *diag)
 {
 	static int (*const checks[])(struct resolver *) = {
-	    index_segments, check_references, check_segment_defaults, check_cycles,
-	    check_names,    check_rules,      check_interfaces,
+	    index_segments,   check_references, check_segment_defaults,
+	    check_cycles,     check_names,	check_rules,
+	    check_interfaces, check_units,	check_nat,
 	};
 	struct resolver resolver = {.policy = policy, .diag = diag};
 	int err = sort_rules(policy);

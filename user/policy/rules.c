@@ -44,8 +44,8 @@ static int rule_log(struct reader *reader, const struct node *key, const struct 
 }
 
 static const struct key rule_keys[] = {
-    {"name", rule_name}, {"from", rule_from}, {"to", rule_to},	 {"port", rule_port},
-    {"on", rule_on},	 {"published", NULL}, {"log", rule_log}, {},
+    {"name", rule_name}, {"from", rule_from},		{"to", rule_to},   {"port", rule_port},
+    {"on", rule_on},	 {"published", rule_published}, {"log", rule_log}, {},
 };
 const struct scope scope_rule = {"rule", rule_keys};
 
@@ -74,6 +74,8 @@ static int read_rule(struct reader *reader, const struct node *value, enum rule_
 	rule->action = action;
 	rule->at = value->at;
 	err = read_map(reader, value, &scope_rule, rule);
+	if (!err && rule->published.n)
+		err = check_published(reader, rule);
 	return err ? err : fill_rule(rule);
 }
 

@@ -145,14 +145,10 @@ static int item_file(struct reader *reader, const struct node *key, const struct
 }
 
 static const struct key item_keys[] = {
-    {"interface", item_interface},
-    {"file", item_file},
-    {"container", NULL},
-    {"network", NULL},
-    {"compose", NULL},
-    {"name", NULL},
-    {"unit", NULL},
-    {},
+    {"interface", item_interface}, {"file", item_file},
+    {"container", item_container}, {"network", item_network},
+    {"compose", item_compose},	   {"name", item_name},
+    {"unit", item_unit},	   {},
 };
 const struct scope scope_item = {"item", item_keys};
 
@@ -166,7 +162,7 @@ int read_item(struct reader *reader, const struct node *key, const struct node *
 	if (value->kind != NODE_MAP) {
 		err = scalar(
 		    reader, value, key ? key->text : "item",
-		    "an address, a prefix, a range, a segment's name, {interface: NAME} or {file: PATH}");
+		    "an address, a prefix, a range, a segment's name, or one of {interface: NAME}, {file: PATH} and the like");
 		if (err)
 			return err;
 	}
