@@ -10,6 +10,7 @@
 
 #include "charge.h"
 #include "connection.h"
+#include "guard.h"
 #include "visit.h"
 
 /* What the rules and defaults say about one opening direction. */
@@ -800,16 +801,6 @@ static __always_inline int neighbour_set(const struct packet *pkt)
 	return pkt->flags & (PKT_ARP | PKT_ND);
 }
 
-static __always_inline int same_mac(const __u8 *a, const __u8 *b)
-{
-	__u8 differ = 0;
-
-#pragma clang loop unroll(full)
-	for (int i = 0; i < 6; i++)
-		differ |= a[i] ^ b[i];
-	return !differ;
-}
-
 /** decide_nic_in() - a packet that arrives at a NIC. */
 static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, struct visit *v)
 {
@@ -836,6 +827,8 @@ static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, stru
 	if (config->flags & (WEIR_CFG_WORKLOADS |
 			     (pkt->family == 4 ? WEIR_CFG_FORWARDING4 : WEIR_CFG_FORWARDING6))) {
 		local = local_find(&pkt->dst, v->ifindex);
+		if (gone(local))
+			return WEIR_NOT_BOUND;
 		if (local)
 			v->dst_kind = local->kind;
 		else if (!(pkt->flags & PKT_L2_MULTI) &&
@@ -892,6 +885,8 @@ static __always_inline enum weir_reason decide_nic_out(struct WEIR_CTX *ctx, str
 	}
 	came = iface_find(v->arrived);
 	local = local_find(&pkt->src, v->ifindex);
+	if (gone(local))
+		return WEIR_SPOOFED;
 	v->src_kind = local && local->kind == WEIR_WORKLOAD ? WEIR_WORKLOAD : WEIR_OTHER;
 	zone_of(v, config, v->arrived);
 	why = judge_first(v, config);
@@ -964,7 +959,9 @@ static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx
 		return WEIR_SPOOFED;
 	v->nsid = iface ? iface->nsid : -1;
 	v->src_kind = WEIR_WORKLOAD;
-	local = local_find(&pkt->dst, v->ifindex);
+	local = local_find(&pkt->dst, link_of(v, iface));
+	if (gone(local) || goes_aside(ctx, v, iface, local))
+		return WEIR_NOT_BOUND;
 	v->dst_kind = local ? local->kind : WEIR_OTHER;
 	if (!local && (pkt->flags & PKT_L2_MULTI || address_multicast(&pkt->dst, pkt->family)))
 		v->dst_kind = WEIR_SELF;
@@ -987,6 +984,9 @@ static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx,
 
 	if (!config)
 		return WEIR_NO_POLICY;
+	/* Its hooks may not be in place: whatever it sends is unjudged. */
+	if (v->arrived && !iface_find(v->arrived))
+		return WEIR_UNKNOWN_INTERFACE;
 	if (neighbour_set(pkt))
 		return WEIR_OK;
 	if (pkt->flags & PKT_CONTROL)
@@ -1001,7 +1001,9 @@ static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx,
 	if (!v->arrived) {
 		v->src_kind = WEIR_SELF;
 	} else {
-		local = local_find(&pkt->src, v->ifindex);
+		local = local_find(&pkt->src, link_of(v, iface));
+		if (gone(local))
+			return WEIR_SPOOFED;
 		v->src_kind = local ? local->kind : WEIR_OTHER;
 		if (v->src_kind ==
 		    WEIR_SELF) { /* masqueraded on its way here: nobody knows whose it is */

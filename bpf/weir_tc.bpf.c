@@ -187,6 +187,37 @@ int weir_wl_in(struct __sk_buff *skb)
 	return verdict(skb, v, why);
 }
 
+/* A bridge of workloads: what comes out of it, and what this host sends into it. */
+SEC("tc")
+int weir_br_in(struct __sk_buff *skb)
+{
+	struct visit *v = visit_begin(WEIR_HOOK_BR_IN, skb->ifindex);
+	enum weir_reason why;
+
+	if (!v)
+		return TC_ACT_UNSPEC;
+	v->arrived = skb->ifindex;
+	why = read_packet(skb, v, 14);
+	if (why == WEIR_OK)
+		why = decide_bridge_in(v);
+	return verdict(skb, v, why);
+}
+
+SEC("tc")
+int weir_br_out(struct __sk_buff *skb)
+{
+	struct visit *v = visit_begin(WEIR_HOOK_BR_OUT, skb->ifindex);
+	enum weir_reason why;
+
+	if (!v)
+		return TC_ACT_UNSPEC;
+	v->arrived = skb->ingress_ifindex;
+	why = read_packet(skb, v, 14);
+	if (why == WEIR_OK)
+		why = decide_bridge_out(v);
+	return verdict(skb, v, why);
+}
+
 /* Run once by the loader (BPF_PROG_TEST_RUN) after it set weir_control.tick: where did jiffies begin? */
 SEC("tc")
 int weir_clock(struct __sk_buff *skb)

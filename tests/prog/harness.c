@@ -99,6 +99,7 @@ static void build_node(void)
 	add_veth("other", "02:00:00:00:0a:03", "otherp", world.outside_ns);
 	add_veth("wl", "02:00:00:00:0a:04", "wlp", world.pod_ns);
 	add_veth("wl2", "02:00:00:00:0a:05", "wl2p", world.pod_ns);
+	shell("ip link add name br0 address 02:00:00:00:0a:06 type bridge && ip link set br0 up");
 	shell("ip addr add " SELF4 "/24 dev nic && ip addr add " SELF6 "/64 dev nic nodad");
 	shell("ip addr add 203.0.113.1/25 dev wl && ip addr add 2001:db8:77::1/64 dev wl nodad");
 	enter(world.outside_ns);
@@ -118,6 +119,7 @@ static void build_node(void)
 	world.other = index_of("other");
 	world.wl = index_of("wl");
 	world.wl2 = index_of("wl2");
+	world.br = index_of("br0");
 	assert_int_equal(links_read(&links), 0);
 	world.pod_nsid = links_by_name(&links, "wl")->nsid;
 	links_free(&links);
@@ -208,6 +210,8 @@ static void usual_tables(void)
 {
 	watch(world.nic, WEIR_IF_NIC, -1);
 	watch(world.nic2, WEIR_IF_NIC, -1);
+	watch(world.other, 0, -1);
+	watch(world.br, WEIR_IF_BRIDGE | WEIR_IF_GUARD, -1);
 	watch(world.wl, WEIR_IF_WORKLOAD, world.pod_nsid);
 	watch(world.wl2, WEIR_IF_WORKLOAD, -1);
 	bind_local(SELF4, 0, WEIR_SELF, 0, 0);
@@ -284,6 +288,21 @@ void watch(__u32 ifindex, __u32 flags, __s32 nsid)
 
 	memcpy(iface.mac, NIC_MAC, 6);
 	assert_int_equal(bpf_map_update_elem(map_fd("weir_iface"), &ifindex, &iface, 0), 0);
+}
+
+void watch_port(__u32 ifindex, __s32 nsid)
+{
+	struct weir_iface iface = {.flags = WEIR_IF_WORKLOAD | WEIR_IF_PORT,
+				   .nsid = nsid,
+				   .master = world.br};
+
+	memcpy(iface.mac, BR_MAC, 6);
+	assert_int_equal(bpf_map_update_elem(map_fd("weir_iface"), &ifindex, &iface, 0), 0);
+}
+
+void unwatch(__u32 ifindex)
+{
+	assert_int_equal(bpf_map_delete_elem(map_fd("weir_iface"), &ifindex), 0);
 }
 
 void block(const char *address, unsigned int length, __u64 expires_ns)
@@ -558,6 +577,8 @@ static const struct ends ENDS[] = {
     [WEIR_HOOK_NIC_OUT] = {{2, 0, 0, 0, 10, 1}, {2, 0, 0, 0, 0, 2}, SELF4, PEER4, SELF6, PEER6},
     [WEIR_HOOK_WL_OUT] = {{2, 0, 0, 0, 1, 2}, {2, 0, 0, 0, 10, 4}, POD4, PEER4, POD6, PEER6},
     [WEIR_HOOK_WL_IN] = {{2, 0, 0, 0, 10, 4}, {2, 0, 0, 0, 1, 2}, PEER4, POD4, PEER6, POD6},
+    [WEIR_HOOK_BR_IN] = {{2, 0, 0, 0, 1, 2}, {2, 0, 0, 0, 10, 6}, POD4, PEER4, POD6, PEER6},
+    [WEIR_HOOK_BR_OUT] = {{2, 0, 0, 0, 10, 6}, {2, 0, 0, 0, 1, 2}, PEER4, POD4, PEER6, POD6},
 };
 
 const struct ends *ends_of(enum weir_hook hook)
@@ -576,6 +597,10 @@ static int program_of(enum weir_hook hook)
 		return bpf_program__fd(world.tc->progs.weir_nic_out);
 	case WEIR_HOOK_WL_OUT:
 		return bpf_program__fd(world.tc->progs.weir_wl_out);
+	case WEIR_HOOK_BR_IN:
+		return bpf_program__fd(world.tc->progs.weir_br_in);
+	case WEIR_HOOK_BR_OUT:
+		return bpf_program__fd(world.tc->progs.weir_br_out);
 	default:
 		return bpf_program__fd(world.tc->progs.weir_wl_in);
 	}
@@ -585,7 +610,9 @@ static __u32 hop_ifindex(const struct hop *hop)
 {
 	if (hop->ifindex)
 		return hop->ifindex;
-	return hop->hook >= WEIR_HOOK_WL_OUT ? world.wl : world.nic;
+	return hop->hook >= WEIR_HOOK_BR_IN   ? world.br
+	       : hop->hook >= WEIR_HOOK_WL_OUT ? world.wl
+					       : world.nic;
 }
 
 /* Packets that enter a workload came by the NIC unless the test says otherwise; -1U says "made here". */
@@ -595,9 +622,9 @@ static __u32 hop_arrived(const struct hop *hop)
 		return 0;
 	if (hop->arrived)
 		return hop->arrived;
-	return hop->hook == WEIR_HOOK_WL_IN	? world.nic
-	       : hop->hook == WEIR_HOOK_NIC_OUT ? 0
-						: hop_ifindex(hop);
+	if (hop->hook == WEIR_HOOK_NIC_OUT || hop->hook == WEIR_HOOK_BR_OUT)
+		return 0;
+	return hop->hook == WEIR_HOOK_WL_IN ? world.nic : hop_ifindex(hop);
 }
 
 static __u32 run(const struct hop *hop, const struct frame *frame, unsigned int repeat,

@@ -7,6 +7,7 @@
  *   outside --- other   (not watched)
  *   pod     --- wl      (a workload's veth)   203.0.113.2, 2001:db8:77::2
  *   pod     --- wl2     (another's)           203.0.113.130, 2001:db8:78::2
+ *               br0     (a bridge; tests say whose)
  *
  * Time is injected: world.control->fake_ns is every clock of the programs.
  */
@@ -38,6 +39,7 @@
 #define POD2_4	 "203.0.113.130"
 #define POD2_6	 "2001:db8:78::2"
 #define NIC_MAC	 OFFER_MAC
+#define BR_MAC	 "\x02\x00\x00\x00\x0a\x06"
 
 #define S_NS	   1000000000ULL
 #define WORLD_TATS 131072 /* buckets of the limiter */
@@ -51,7 +53,7 @@ struct world {
 	struct weir_control *control; /* mapped */
 	struct weir_tat *tat;	      /* mapped, WORLD_TATS */
 	__u64 *over;		      /* mapped, 16 limits */
-	__u32 nic, nic2, other, wl, wl2;
+	__u32 nic, nic2, other, wl, wl2, br;
 	__s32 pod_nsid;
 	int node_ns, outside_ns, pod_ns;
 	bool forwarding; /* what the next policy is told about the node */
@@ -81,6 +83,9 @@ __u32 limit_of(const char *name);
 void bind_local(const char *address, __u32 scope, __u32 kind, __u32 ifindex, __u32 flags);
 void unbind_local(const char *address, __u32 scope);
 void watch(__u32 ifindex, __u32 flags, __s32 nsid);
+/** watch_port() - a workload as a port of the guarded bridge world.br; unwatch() - an interface that nobody knows. */
+void watch_port(__u32 ifindex, __s32 nsid);
+void unwatch(__u32 ifindex);
 
 /** block() - run-time block of a prefix until @expires_ns of the injected clock (0: for ever). */
 void block(const char *address, unsigned int length, __u64 expires_ns);
