@@ -139,6 +139,12 @@ test: ## install what is needed, build, run all tests (root)
 	$(call submake,$(O)/asan) DEBUG=1 unit-programs
 	@O='$(O)' tests/run.sh
 
+.PHONY: test-docker
+test-docker: ## run the tests that need a real Docker engine (root; STARTS=1000, TESTS="starts stream")
+	@scripts/install-deps.sh docker || scripts/install-deps.sh
+	$(call submake,$(O)) all
+	@O='$(O)' STARTS='$(STARTS)' tests/docker/run $(TESTS)
+
 .PHONY: demo
 demo: ## install what is needed, build, show a policy at work in namespaces (root, two minutes)
 	@scripts/install-deps.sh
@@ -199,6 +205,6 @@ clean: ## remove what was built
 .PHONY: help
 help: ## this list
 	@echo 'make TARGET [O=build] [V=1] [DEBUG=1] [PREFIX=/usr/local] [DESTDIR=]'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | sed 's|$$(O)|$(O)|' | awk -F'\t' '{ printf "  %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | sed 's|$$(O)|$(O)|' | awk -F'\t' '{ printf "  %-11s %s\n", $$1, $$2 }'
 
 -include $(shell test -d $(O) && find $(O) \( -path $(O)/asan -o -path $(O)/proof \) -prune -o -name '*.d' -print)

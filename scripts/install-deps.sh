@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# install-deps.sh [--check] - the Debian packages that weir's build, tests and demo need (Debian 12 and 13).
+# install-deps.sh [--check] [docker] - the Debian packages that weir's build, tests and demo need (Debian 12 and 13).
 #
-# Quick when everything is there. Starts no service: nginx, redis and dnsmasq are only run by tests, as processes.
+# Quick when everything is there. Starts no service: nginx, redis, dnsmasq and the Docker engine are only run by tests, as
+# processes.
 # --check: install nothing; say what is missing and fail.
+# docker: also what the tests and the demo with a real Docker engine need.
 set -euo pipefail
 
 build=(gcc libc6-dev make clang llvm bpftool pkg-config
@@ -13,8 +15,11 @@ tests=(libcmocka-dev iproute2 nftables procps curl python3 nginx-light redis-ser
 checks=(shellcheck clang-tidy mandoc)
 # Not in every release: `make check` formats with 14 or says why not, `make proof` says what it misses.
 optional=(clang-format-14 spin cbmc)
-# Packages that would start a daemon, and its unit.
-declare -A service=([nginx-light]=nginx [redis-server]=redis-server)
+docker=(docker.io docker-compose iptables busybox-static python3-yaml)
+# The engine's command line is a package of its own in Debian 13.
+docker_optional=(docker-cli)
+# Packages that would start a daemon, and its units.
+declare -A service=([nginx-light]=nginx [redis-server]=redis-server [docker.io]='docker.socket docker containerd')
 
 POLICY=/usr/sbin/policy-rc.d
 MARK='# weir install-deps: no service starts meanwhile'
@@ -61,6 +66,18 @@ policy_forbid() {
 	chmod 755 "$POLICY"
 }
 
+check=0
+for word in "$@"; do
+	case $word in
+	--check) check=1 ;;
+	docker)
+		tests+=("${docker[@]}")
+		command -v docker >/dev/null || optional+=("${docker_optional[@]}")
+		;;
+	*) fail "usage: install-deps.sh [--check] [docker]" ;;
+	esac
+done
+
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	fail "this is not Debian (no dpkg-query, no apt-get); install the like of: ${build[*]} ${tests[*]}"
 fi
@@ -83,7 +100,7 @@ if [ ${#missing[@]} = 0 ]; then
 	say "all packages are there${absent[*]:+ (without the optional ${absent[*]})}"
 	exit 0
 fi
-if [ "${1:-}" = --check ]; then
+if [ "$check" = 1 ]; then
 	fail "missing: ${missing[*]}"
 fi
 if [ "$(id -u)" != 0 ]; then
@@ -110,10 +127,12 @@ for package in "${!service[@]}"; do
 	*) continue ;;
 	esac
 	# Installed for the tests alone: it is not to come up at the next boot either.
-	if [ -d /run/systemd/system ] && systemctl disable -q "${service[$package]}" 2>/dev/null; then
-		say "${service[$package]}.service is installed, not started, and disabled"
-	else
-		say "${service[$package]} is installed and not started"
-	fi
+	for unit in ${service[$package]}; do
+		if [ -d /run/systemd/system ] && systemctl disable -q "$unit" 2>/dev/null; then
+			say "$unit is installed, not started, and disabled"
+		else
+			say "$unit is installed and not started"
+		fi
+	done
 done
 say "done"

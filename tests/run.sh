@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# run.sh [unit|prog|model|e2e|NAME]... - run weir's tests (all of them without arguments), count, close with one line:
+# run.sh [unit|prog|model|e2e|docker|NAME]... - run weir's tests (without arguments all but docker), count, close with one line:
 #
 #   N passed, N failed, N skipped
 #
 # unit/  tests/unit/test_*.c, built with ASan and UBSan in $O/asan; prog/  tests/prog/test_*.c and executable scripts;
-# model/ tests/model/fuzz-short; e2e/  executable tests/e2e/*.sh.
+# model/ tests/model/fuzz-short; e2e/  executable tests/e2e/*.sh; docker/  executable tests/docker/*.sh (by tests/docker/run).
 # Each reports lines in TAP's manner: "ok NAME", "not ok NAME", "skip NAME: reason" ("ok NAME # SKIP reason"). Exit 77 is
 # a skip of the whole, its last line the reason; any other exit without a "not ok" is one more failure. A test that says
 # nothing counts as one. Exit status 1 when anything failed or nothing ran.
@@ -187,6 +187,10 @@ main() {
 		if [ -f "$path" ] && [ -x "$path" ] && wanted "$(basename "$(dirname "$path")")" "$name" "$@"; then
 			run_one "$(basename "$(dirname "$path")")" "$name" "$path"
 		fi
+	done
+	for path in tests/docker/*.sh; do
+		name=$(basename "$path" .sh)
+		if [ $# != 0 ] && [ -x "$path" ] && wanted docker "$name" "$@"; then run_one docker "$name" "$path"; fi
 	done
 	for name in "${failures[@]}"; do
 		log=$LOGS/${name/\//-}.log
