@@ -99,7 +99,7 @@ int options_parse(const struct cmd_option *global, const struct cmd_option *own,
 extern const struct command command_check, command_apply, command_confirm, command_rollback;
 extern const struct command command_run, command_audit;
 extern const struct command command_status, command_show, command_block, command_unblock;
-extern const struct command command_detach, command_version, command_help;
+extern const struct command command_detach, command_import, command_version, command_help;
 
 /**
  * usage_error() - say what is wrong with the command line and where to read on ("weir help apply").

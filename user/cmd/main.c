@@ -18,8 +18,9 @@ static const struct command *const commands[] = {
     &command_run,     &command_status,
     &command_show,    &command_audit,
     &command_block,   &command_unblock,
-    &command_detach,  &command_help,
-    &command_version, NULL,
+    &command_detach,  &command_import,
+    &command_help,    &command_version,
+    NULL,
 };
 
 const struct command *const *command_next(const struct command *const *after)
