@@ -349,17 +349,18 @@ ELSEWHERE = {"no_policy": "a policy is always loaded", "flow_full": "tests/prog"
 
 
 def fuzz(args):
-    jobs, results = multiprocessing.SimpleQueue(), multiprocessing.Queue()
+    jobs, results = multiprocessing.Queue(), multiprocessing.Queue()
+    jobs.cancel_join_thread()  # what nobody takes must not keep us
+    workers = [multiprocessing.Process(target=worker, args=(jobs, results, args.keep)) for _ in range(args.jobs)]
+    for w in workers:
+        w.start()
     per = max(100, args.frames // args.policies)
     seeds = random.Random(args.seed)
     chunks = -(-args.frames // per)
     for _ in range(chunks):
         jobs.put((seeds.getrandbits(48), per))
-    workers = [multiprocessing.Process(target=worker, args=(jobs, results, args.keep)) for _ in range(args.jobs)]
     for _ in workers:
         jobs.put(None)
-    for w in workers:
-        w.start()
     begin, total, wrong, seen, labels, cases = time.monotonic(), 0, 0, {}, set(), []
     alive, told, digests = len(workers), 0, {}
     while alive:
