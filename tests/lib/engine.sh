@@ -59,12 +59,12 @@ engine_remove_cgroups() {
 	done
 }
 
-engine_has_cgroups() {
+engine_without_cgroups() {
 	local top
+	engine_remove_cgroups
 	for top in /sys/fs/cgroup /sys/fs/cgroup/*; do
-		if [ -d "$top/$LAB" ]; then return 0; fi
+		if [ -d "$top/$LAB" ]; then return 1; fi
 	done
-	return 1
 }
 
 # ---- the image
@@ -77,7 +77,11 @@ engine_static_wire() {
 }
 
 engine_image() {
-	local root=$TMP/image applet
+	local root=$TMP/image applet other
+	# What an earlier run that was killed left.
+	for other in "/tmp/$LAB".??????; do
+		if [ -d "$other" ] && [ "$other" != "$TMP" ]; then rm -rf "$other"; fi
+	done
 	engine_static_wire
 	mkdir -p "$root/bin" "$root/etc" "$root/tmp"
 	cp /bin/busybox "$root/bin/"
@@ -138,7 +142,7 @@ engine_start() {
 engine_again() {
 	if [ $# != 0 ]; then ENGINE_OPTIONS=("$@"); fi
 	rm -f "$ENGINE"
-	engine_background dockerd nsenter --target "$ENGINE_INIT" --pid --mount --net --wd=/ dockerd \
+	engine_background dockerd nsenter --target "$ENGINE_INIT" --pid --mount --root --wd --net dockerd \
 		--host "$DOCKER_HOST" --data-root "$TMP/state/data" --exec-root /run/docker --pidfile "$TMP/state/pid" \
 		--shutdown-timeout 2 --storage-driver overlay2 --cgroup-parent "/$LAB" --experimental --ip6tables "${ENGINE_OPTIONS[@]}"
 	until_true 30 engine_answers || {
@@ -149,12 +153,12 @@ engine_again() {
 
 engine_answers() { [ -S "$ENGINE" ] && api GET /_ping >/dev/null; }
 
-engine_ended() { ! nsenter --target "$ENGINE_INIT" --pid --mount test -d "/proc/$1"; }
+engine_ended() { ! nsenter --target "$ENGINE_INIT" --pid --mount --root --wd test -d "/proc/$1"; }
 
 engine_signal() {
 	local pid
 	pid=$(cat "/proc/$ENGINE_INIT/root$TMP/state/pid")
-	nsenter --target "$ENGINE_INIT" --pid --mount kill "-$1" "$pid"
+	nsenter --target "$ENGINE_INIT" --pid --mount --root --wd kill "-$1" "$pid"
 	until_true 30 engine_ended "$pid" || not_ok "$LAB: dockerd ends"
 	rm -f "/proc/$ENGINE_INIT/root$TMP/state/pid"
 }
@@ -166,7 +170,7 @@ engine_kill() { engine_signal KILL; }
 engine_clean() {
 	if [ -n "$ENGINE_INIT" ]; then kill -KILL "$ENGINE_INIT" 2>/dev/null || true; fi
 	until_true 5 engine_without_processes || true
-	engine_remove_cgroups
+	until_true 5 engine_without_cgroups || true
 }
 
 # What waits for its parent to look at it is no process any more: it is the last one of the engine.
@@ -247,9 +251,8 @@ engine_probe() {
 	fi
 	lab_start engine >&2
 	lab_node
-	engine_start >"$TMP/probe" 2>&1 || true
-	if ! docker run --rm busybox:local true >>"$TMP/probe" 2>&1; then
-		echo "an engine does not run here: $(tail -n 3 "$TMP/probe" "$TMP/dockerd.err" 2>/dev/null | grep -v '^=*>' | tr '\n' ' ')"
+	if ! (set -e; trap - EXIT; engine_start; docker run --rm busybox:local true) >"$TMP/probe" 2>&1; then
+		echo "an engine does not run here: $(cat "$TMP/engine.err" "$TMP/dockerd.err" "$TMP/probe" 2>/dev/null | tail -n 3 | tr '\n' ' ')"
 		return 1
 	fi
 }
