@@ -85,6 +85,22 @@ struct prefix prefix_of(const char *text)
 	return prefix;
 }
 
+static bool followed_of(struct made *made, const char *text, struct item *ret)
+{
+	const char *equals = strchr(text, '=');
+
+	for (int kind = ITEM_CONTAINER; equals && kind <= ITEM_UNIT; kind++) {
+		const char *key = item_key(kind);
+
+		if (strncmp(text, key, equals - text) != 0 || key[equals - text])
+			continue;
+		ret->kind = kind;
+		ret->name = made_text(made, "%s", equals + 1);
+		return true;
+	}
+	return false;
+}
+
 struct item item_of(struct made *made, const char *text)
 {
 	struct item item = {.kind = ITEM_SEGMENT};
@@ -99,6 +115,8 @@ struct item item_of(struct made *made, const char *text)
 	else if (text[0] == '@') {
 		item.kind = ITEM_INTERFACE;
 		item.name = made_text(made, "%s", text + 1);
+	} else if (followed_of(made, text, &item)) {
+		return item;
 	} else if (dash && strpbrk(text, ".:")) {
 		item.kind = ITEM_RANGE;
 		item.first = address_of(made_text(made, "%.*s", (int)(dash - text), text));
@@ -258,6 +276,56 @@ void add_interface(struct made *made, const char *name, const char *addresses)
 		interface->address[interface->nr_addresses++] = items.item[i].prefix;
 }
 
+static struct prefix unit_number(int number)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "127.255.%d.%d", number >> 8, number & 255);
+	return prefix_of(text);
+}
+
+void add_name(struct made *made, const char *name, const char *addresses)
+{
+	struct item item = item_of(made, name);
+	struct items items = {0};
+	struct env_name *entry = NULL;
+
+	for (size_t i = 0; i < made->env.nr_names; i++)
+		if (made->env.name[i].kind == item.kind &&
+		    strcmp(made->env.name[i].name, item.name) == 0)
+			entry = &made->env.name[i];
+	if (!entry)
+		entry = append(made, &made->env.name, &made->env.nr_names, sizeof(*entry));
+	*entry = (struct env_name){.kind = item.kind, .name = item.name, .known = true};
+	if (item.kind != ITEM_UNIT)
+		items = items_of(made, addresses);
+	entry->address = made_part(made, (items.n + 1) * sizeof(struct prefix));
+	for (size_t i = 0; i < items.n; i++)
+		entry->address[entry->n++] = items.item[i].prefix;
+	if (item.kind == ITEM_UNIT && addresses[0])
+		entry->address[entry->n++] = unit_number(atoi(addresses));
+}
+
+struct service_rule *add_service(struct made *made, const char *address, const char *port,
+				 const char *endpoints)
+{
+	struct service_rule *service =
+	    append(made, &made->policy.service, &made->policy.nr_services, sizeof(*service));
+	char *copy = made_text(made, "%s", endpoints), *save, *word;
+
+	service->address = prefix_of(address);
+	service->port = service_of(port);
+	service->at = (struct position){"made.yaml", 2000 + made->policy.nr_services, 5};
+	for (word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		struct endpoint *endpoint =
+		    append(made, &service->endpoint, &service->nr_endpoints, sizeof(*endpoint));
+
+		endpoint->address = prefix_of(word);
+		endpoint->port = atoi(strtok_r(NULL, " ", &save));
+	}
+	return service;
+}
+
 /* ---- at random ---- */
 
 static bool chance(struct made *made, __u32 percent)
@@ -327,6 +395,9 @@ static struct item random_item(struct made *made, size_t segments)
 	if (dice < 30 && segments) {
 		item.kind = ITEM_SEGMENT;
 		item.name = made->policy.segment[made_random(made, segments)].name;
+	} else if (dice < 34) {
+		item.kind = ITEM_CONTAINER + made_random(made, 4);
+		item.name = made_text(made, "n%u", made_random(made, 6));
 	} else if (dice < 42) {
 		random_range(made, &item);
 	} else if (dice < 47) {
@@ -349,6 +420,25 @@ static struct item random_item(struct made *made, size_t segments)
 		item.prefix = random_prefix(made);
 	}
 	return item;
+}
+
+/* Followed names: some without addresses, some that nobody has heard of (n5). Units keep to rules and limits. */
+static void random_names(struct made *made)
+{
+	for (int kind = ITEM_CONTAINER; kind < ITEM_UNIT; kind++)
+		for (int i = 0; i < 5; i++) {
+			struct env_name *name =
+			    append(made, &made->env.name, &made->env.nr_names, sizeof(*name));
+
+			*name = (struct env_name){.kind = kind, .known = true};
+			name->name = made_text(made, "n%d", i);
+			name->n = chance(made, 70) ? made_random(made, 4) : 0;
+			name->address = made_part(made, name->n * sizeof(struct prefix));
+			for (size_t j = 0; j < name->n; j++) {
+				name->address[j] = random_prefix(made);
+				name->address[j].length = name->address[j].v6 ? 128 : 32;
+			}
+		}
 }
 
 static struct items random_items(struct made *made, size_t segments, __u32 most)
@@ -445,11 +535,71 @@ static void random_rules(struct made *made, size_t segments, __u32 size)
 		rule->port = random_services(made);
 		rule->on = random_on(made);
 		rule->log = chance(made, 20);
+		if (rule->to.n && chance(made, 15)) {
+			rule->published.n = 1;
+			rule->published.service = made_part(made, sizeof(struct service));
+			*rule->published.service =
+			    (struct service){.proto = chance(made, 70) ? 6 : 17};
+			rule->published.service->first = rule->published.service->last =
+			    random_port(made, 65535);
+		}
 		if (chance(made, 50))
 			rule->name = made_text(made, "rule%zu", made->policy.nr_rules);
 	}
 	for (__u32 n = chance(made, 50) ? made_random(made, 7) : 0; n > 0; n--)
 		random_limit(made, segments);
+}
+
+static struct prefix random_address(struct made *made, bool v6)
+{
+	struct prefix prefix = {0};
+
+	do
+		prefix = random_prefix(made);
+	while ((bool)prefix.v6 != v6);
+	prefix.length = v6 ? 128 : 32;
+	return prefix;
+}
+
+static bool doubles(const struct policy *policy)
+{
+	const struct service_rule *last = &policy->service[policy->nr_services - 1];
+
+	for (const struct service_rule *s = policy->service; s < last; s++)
+		if (s->port.proto == last->port.proto && s->port.first == last->port.first &&
+		    memcmp(&s->address, &last->address, sizeof(s->address)) == 0)
+			return true;
+	return false;
+}
+
+static void random_services_of_nat(struct made *made)
+{
+	struct policy *policy = &made->policy;
+
+	for (__u32 n = chance(made, 40) ? 1 + made_random(made, 3) : 0; n > 0; n--) {
+		bool v6 = chance(made, 30);
+		struct service_rule *service =
+		    append(made, &policy->service, &policy->nr_services, sizeof(*service));
+
+		*service = (struct service_rule){.address = random_address(made, v6)};
+		service->port.proto = (int[]){6, 6, 17, 132}[made_random(made, 4)];
+		service->port.first = service->port.last = random_port(made, 65535);
+		service->nr_endpoints = 1 + made_random(made, 3);
+		service->endpoint =
+		    made_part(made, service->nr_endpoints * sizeof(*service->endpoint));
+		for (size_t i = 0; i < service->nr_endpoints; i++) {
+			struct endpoint *endpoint = &service->endpoint[i];
+
+			endpoint->address = random_address(made, v6);
+			endpoint->port =
+			    chance(made, 60) ? service->port.first : random_port(made, 65535);
+			/* Now and then this node's own. */
+			if (!v6 && chance(made, 10))
+				endpoint->address = prefix_of("10.0.0.1");
+		}
+		if (doubles(policy))
+			policy->nr_services--;
+	}
 }
 
 static void random_lists(struct made *made, size_t segments)
@@ -486,6 +636,7 @@ void made_randomly(struct made *made, __u64 seed, __u32 size)
 	add_interface(made, "eth0", "10.0.0.1 2001:db8::1");
 	add_interface(made, "eth1", "10.1.1.1");
 	add_interface(made, "veth0", "");
+	random_names(made);
 	for (__u32 n = made_random(made, 7 * size); n > 0; n--) {
 		size_t before = policy->nr_segments;
 		struct segment *segment =
@@ -496,6 +647,7 @@ void made_randomly(struct made *made, __u64 seed, __u32 size)
 			segment->except = random_items(made, before, 2);
 	}
 	random_rules(made, policy->nr_segments, size);
+	random_services_of_nat(made);
 	random_lists(made, policy->nr_segments);
 	policy->defaults.ingress = random_default(made);
 	policy->defaults.egress = random_default(made);

@@ -31,7 +31,10 @@ __u32 made_random(struct made *made, __u32 below);
 struct prefix prefix_of(const char *text);
 struct weir_addr address_of(const char *text);
 
-/** item_of() - "any", "self", "workloads", "A.B.C.D[/N]", "FIRST-LAST", "@interface", else a segment's name. */
+/**
+ * item_of() - "any", "self", "workloads", "A.B.C.D[/N]", "FIRST-LAST", "@interface", "KEY=NAME" for {KEY: NAME} (container,
+ * network, compose, name, unit), else a segment's name.
+ */
 struct item item_of(struct made *made, const char *text);
 /** items_of() - several, separated by spaces. */
 struct items items_of(struct made *made, const char *text);
@@ -49,6 +52,11 @@ struct limit_rule *add_limit(struct made *made, const char *name, const char *fr
 struct test_case *add_test(struct made *made, const char *from, const char *to, const char *port,
 			   bool allow);
 void add_interface(struct made *made, const char *name, const char *addresses);
+/** add_name() - what "KEY=NAME" stands for: addresses, or the number of a unit ("7"). Given again: in its place. */
+void add_name(struct made *made, const char *name, const char *addresses);
+/** add_service() - an entry of `services:`; @endpoints: "192.0.2.1 8080 192.0.2.2 8080" */
+struct service_rule *add_service(struct made *made, const char *address, const char *port,
+				 const char *endpoints);
 
 /** made_randomly() - a whole policy and environment by @seed; @size: about how many times ten rules and segments. */
 void made_randomly(struct made *made, __u64 seed, __u32 size);

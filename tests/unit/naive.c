@@ -2,6 +2,7 @@
 #include "naive.h"
 
 #include <fnmatch.h>
+#include <limits.h>
 #include <string.h>
 
 struct subject {
@@ -190,6 +191,12 @@ static bool failsafe(const struct policy *policy, const struct environment *env,
 			const struct rule *rule = &policy->rule[i];
 			bool self = !rule->to.n || holds_self(policy, env, &rule->to);
 
+			for (size_t j = 0; j < rule->published.n; j++)
+				if (rule->published.service[j].proto == 6 &&
+				    rule->published.service[j].first <= 22 &&
+				    22 <= rule->published.service[j].last)
+					return false;
+
 			for (size_t j = 0; self && j < rule->port.n; j++) {
 				const struct service *s = &rule->port.service[j];
 
@@ -213,6 +220,21 @@ static bool failsafe(const struct policy *policy, const struct environment *env,
 	return hit;
 }
 
+/* How the rule covers the packet: by its ends and port, or as what NAT hands on. */
+static int rule_matches(const struct rule *rule, const struct packet_ends *e)
+{
+	int port = port_matches(&rule->port, e->packet->proto, e->packet->port), published;
+
+	if (!on_matches(&rule->on, e->packet->interface))
+		return PORT_NO;
+	if (!from_to(e, &rule->from, !rule->from.n, &rule->to, rule->to.n ? TO_LIST : ITEM_SELF))
+		port = PORT_NO;
+	if (!rule->published.n || !from_to(e, &rule->from, !rule->from.n, NULL, ITEM_SELF))
+		return port;
+	published = port_matches(&rule->published, e->packet->proto, e->packet->port);
+	return published > port ? published : port;
+}
+
 static void walk_rules(const struct policy *policy, const struct packet_ends *e,
 		       struct naive_answer *ret)
 {
@@ -220,12 +242,9 @@ static void walk_rules(const struct policy *policy, const struct packet_ends *e,
 
 	for (size_t i = 0; i < policy->nr_rules; i++) {
 		const struct rule *rule = &policy->rule[i];
-		int port = port_matches(&rule->port, e->packet->proto, e->packet->port);
+		int port = rule_matches(rule, e);
 
-		if (port == PORT_NO || !on_matches(&rule->on, e->packet->interface))
-			continue;
-		if (!from_to(e, &rule->from, !rule->from.n, &rule->to,
-			     rule->to.n ? TO_LIST : ITEM_SELF))
+		if (port == PORT_NO)
 			continue;
 		if (rule->action == RULE_DENY && deny < 0)
 			deny = i;
@@ -241,7 +260,7 @@ static void walk_rules(const struct policy *policy, const struct packet_ends *e,
 	    (policy->rule[allow].log || has_name(&policy->audit.pass, policy->rule[allow].name));
 }
 
-static void walk_limits(const struct policy *policy, const struct packet_ends *e,
+static void walk_limits(const struct policy *policy, const struct packet_ends *e, bool vip,
 			struct naive_answer *ret)
 {
 	for (size_t i = 0; i < policy->nr_limits; i++) {
@@ -250,6 +269,9 @@ static void walk_limits(const struct policy *policy, const struct packet_ends *e
 				    : limit->has_from ? ITEM_ANY
 						      : ITEM_SELF;
 
+		/* Behind a service address somebody else receives, and is charged there. */
+		if (vip && (limit->has_to || !limit->has_from))
+			continue;
 		if (limit->count == WEIR_COUNT_CONNECTIONS && e->packet->proto != 6)
 			continue;
 		if (port_matches(&limit->port, e->packet->proto, e->packet->port) == PORT_NO ||
@@ -290,7 +312,8 @@ static void judge(const struct policy *policy, const struct packet_ends *e,
 
 	if (forward == DEFAULT_UNSAID)
 		forward = policy->defaults.ingress;
-	ret->ingress_allow = ret->egress_allow = ret->action != WEIR_ACT_DENY;
+	ret->later = ret->action == WEIR_ACT_LATER;
+	ret->ingress_allow = ret->egress_allow = ret->action != WEIR_ACT_DENY && !ret->later;
 	if (ret->action == WEIR_ACT_DEFAULT) {
 		ret->ingress_allow = !ours_to || default_allows(&e->to, false);
 		ret->egress_allow = !ours_from || default_allows(&e->from, true);
@@ -298,10 +321,139 @@ static void judge(const struct policy *policy, const struct packet_ends *e,
 			ret->ingress_allow = ret->egress_allow = forward == DEFAULT_ALLOW;
 	}
 	if ((ret->source_blocked || ret->destination_blocked) && ret->action != WEIR_ACT_FAILSAFE) {
-		ret->ingress_allow = ret->egress_allow = false;
+		ret->ingress_allow = ret->egress_allow = ret->later = false;
 		ret->rule = -1;
 	}
 	ret->allow = ret->ingress_allow && ret->egress_allow;
+}
+
+/* ---- service addresses: every endpoint is asked, as whatever it may be ---- */
+
+static const struct service_rule *service_of(const struct policy *policy,
+					     const struct naive_packet *packet)
+{
+	for (size_t i = 0; i < policy->nr_services; i++) {
+		const struct service_rule *s = &policy->service[i];
+
+		if (packet->destination_kind != WEIR_SELF && s->port.proto == packet->proto &&
+		    s->port.first == packet->port && in_prefix(&s->address, &packet->destination))
+			return s;
+	}
+	return NULL;
+}
+
+static bool is_own(const struct environment *env, const struct weir_addr *address)
+{
+	for (size_t i = 0; i < env->nr_interfaces; i++)
+		for (size_t j = 0; j < env->interface[i].nr_addresses; j++)
+			if (!memcmp(&env->interface[i].address[j].address, address, 16))
+				return true;
+	return false;
+}
+
+struct endpoints {
+	int deny, allow, deny_rule, allow_rule, unsaid; /* how many, first rules */
+	bool own_deny, own_unsaid, all_named;
+};
+
+static void ask_endpoint(const struct policy *policy, const struct environment *env,
+			 const struct naive_packet *packet, const struct endpoint *endpoint,
+			 enum weir_kind kind, struct endpoints *sum)
+{
+	struct naive_packet there = *packet;
+	struct packet_ends e = {{policy, env, &there.source, there.source_kind},
+				{policy, env, &there.destination, kind},
+				&there};
+	struct naive_answer a = {0};
+
+	there.destination = endpoint->address.address;
+	there.destination_kind = kind;
+	there.port = endpoint->port;
+	walk_rules(policy, &e, &a);
+	if (a.action == WEIR_ACT_DENY) {
+		if (!sum->deny++ || a.rule < sum->deny_rule)
+			sum->deny_rule = a.rule;
+		sum->own_deny |= kind == WEIR_SELF;
+	} else if (a.action == WEIR_ACT_ALLOW) {
+		if (!sum->allow++ || a.rule < sum->allow_rule)
+			sum->allow_rule = a.rule;
+		sum->all_named &= a.named;
+	} else {
+		sum->unsaid++;
+		sum->own_unsaid |= kind == WEIR_SELF;
+	}
+}
+
+static void set_action(struct naive_answer *ret, int action, int rule)
+{
+	ret->action = action;
+	ret->rule = rule;
+	if (action != WEIR_ACT_ALLOW)
+		ret->log = false;
+}
+
+/* @ret has what rules say of the address itself. */
+static void ask_endpoints(const struct policy *policy, const struct environment *env,
+			  const struct naive_packet *packet, const struct service_rule *service,
+			  struct naive_answer *ret)
+{
+	struct endpoints sum = {.all_named = true};
+	bool closed = policy->defaults.ingress != DEFAULT_ALLOW, allow;
+
+	for (size_t i = 0; i < policy->nr_segment_defaults; i++)
+		closed |= policy->segment_defaults[i].defaults.ingress == DEFAULT_DENY;
+	for (size_t i = 0; i < service->nr_endpoints; i++)
+		if (is_own(env, &service->endpoint[i].address.address)) {
+			ask_endpoint(policy, env, packet, &service->endpoint[i], WEIR_SELF, &sum);
+		} else {
+			ask_endpoint(policy, env, packet, &service->endpoint[i], WEIR_WORKLOAD,
+				     &sum);
+			ask_endpoint(policy, env, packet, &service->endpoint[i], WEIR_OTHER, &sum);
+		}
+	allow = ret->action == WEIR_ACT_ALLOW;
+	if (ret->action == WEIR_ACT_DENY)
+		return;
+	if (sum.deny && (sum.own_deny || (!sum.allow && !sum.unsaid) || (sum.own_unsaid && !allow)))
+		set_action(ret, WEIR_ACT_DENY, sum.deny_rule);
+	else if (sum.deny)
+		set_action(ret, WEIR_ACT_LATER, -1);
+	else if (allow)
+		return;
+	else if (!sum.unsaid) {
+		set_action(ret, WEIR_ACT_ALLOW, sum.allow_rule);
+		ret->named = sum.all_named;
+		ret->log = policy->rule[sum.allow_rule].log ||
+			   has_name(&policy->audit.pass, policy->rule[sum.allow_rule].name);
+	} else if (sum.own_unsaid && closed)
+		set_action(ret, WEIR_ACT_DENY, -1);
+	else if (sum.allow && !sum.own_unsaid)
+		set_action(ret, WEIR_ACT_LATER, -1);
+	if (ret->action != WEIR_ACT_ALLOW)
+		ret->named = false;
+}
+
+/* What rules, service addresses, failsafe and limits make of it; the lists of blocks are not asked. */
+static void rule_on(const struct policy *policy, const struct packet_ends *e,
+		    struct naive_answer *ret)
+{
+	const struct service_rule *service = service_of(policy, e->packet);
+	bool named = false;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->rule = -1;
+	walk_rules(policy, e, ret);
+	if (service)
+		ask_endpoints(policy, e->from.env, e->packet, service, ret);
+	if (failsafe(policy, e->from.env, e, &named)) {
+		ret->action = WEIR_ACT_FAILSAFE;
+		ret->rule = -1;
+		ret->log = false;
+		ret->named |= named;
+	} else if (ret->action == WEIR_ACT_DENY) {
+		ret->named = false;
+	} else {
+		walk_limits(policy, e, service, ret);
+	}
 }
 
 void naive_eval(const struct policy *policy, const struct environment *env,
@@ -310,21 +462,8 @@ void naive_eval(const struct policy *policy, const struct environment *env,
 	struct packet_ends e = {{policy, env, &packet->source, packet->source_kind},
 				{policy, env, &packet->destination, packet->destination_kind},
 				packet};
-	bool named = false;
 
-	memset(ret, 0, sizeof(*ret));
-	ret->rule = -1;
-	walk_rules(policy, &e, ret);
-	if (failsafe(policy, env, &e, &named)) {
-		ret->action = WEIR_ACT_FAILSAFE;
-		ret->rule = -1;
-		ret->log = false;
-		ret->named |= named;
-	} else if (ret->action == WEIR_ACT_DENY) {
-		ret->named = false;
-	} else {
-		walk_limits(policy, &e, ret);
-	}
+	rule_on(policy, &e, ret);
 	ret->source_blocked = in_list(&e.from, &policy->block);
 	ret->destination_blocked = in_list(&e.to, &policy->block);
 	ret->source_never = in_list(&e.from, &policy->never_block);
@@ -334,11 +473,13 @@ void naive_eval(const struct policy *policy, const struct environment *env,
 
 /* ---- fragments: every service that makes a difference is asked ---- */
 
+#define NO_RULE INT_MAX /* -1: the default did */
+
 struct union_of {
 	const struct policy *policy;
 	const struct environment *env;
 	struct naive_packet packet;
-	bool default_seen, failsafe, named;
+	bool default_seen, failsafe, named, later;
 	int allow, deny;
 	bool allow_log;
 	bool limit[NAIVE_MAX_LIMITS];
@@ -346,30 +487,24 @@ struct union_of {
 
 static void ask(struct union_of *u, int proto, int port)
 {
+	struct packet_ends e = {
+	    {u->policy, u->env, &u->packet.source, u->packet.source_kind},
+	    {u->policy, u->env, &u->packet.destination, u->packet.destination_kind},
+	    &u->packet};
 	struct naive_answer a;
 
 	u->packet.proto = proto;
 	u->packet.port = port;
-	naive_eval(u->policy, u->env, &u->packet, &a);
+	rule_on(u->policy, &e, &a);
 	u->named |= a.named;
-	if (a.action == WEIR_ACT_DEFAULT)
-		u->default_seen = true;
-	if (a.action == WEIR_ACT_FAILSAFE)
-		u->failsafe = true;
-	/* A block takes the rule out of the answer: look for it again. */
-	if (a.action == WEIR_ACT_DENY || a.action == WEIR_ACT_ALLOW) {
-		struct packet_ends e = {
-		    {u->policy, u->env, &u->packet.source, u->packet.source_kind},
-		    {u->policy, u->env, &u->packet.destination, u->packet.destination_kind},
-		    &u->packet};
-		int *first = a.action == WEIR_ACT_DENY ? &u->deny : &u->allow;
-
-		walk_rules(u->policy, &e, &a);
-		if (*first < 0 || a.rule < *first) {
-			*first = a.rule;
-			if (a.action == WEIR_ACT_ALLOW)
-				u->allow_log = a.log;
-		}
+	u->default_seen |= a.action == WEIR_ACT_DEFAULT;
+	u->failsafe |= a.action == WEIR_ACT_FAILSAFE;
+	u->later |= a.action == WEIR_ACT_LATER;
+	if (a.action == WEIR_ACT_DENY && a.rule < u->deny)
+		u->deny = a.rule;
+	if (a.action == WEIR_ACT_ALLOW && a.rule < u->allow) {
+		u->allow = a.rule;
+		u->allow_log = a.log;
 	}
 	for (size_t i = 0; i < a.nr_limits; i++)
 		if (u->policy->limit[a.limit[i]].count != WEIR_COUNT_CONNECTIONS)
@@ -399,8 +534,12 @@ static void ask_protocol(struct union_of *u, int proto)
 	if (proto == 6)
 		for (int port = 21; port <= 23; port++)
 			ask(u, proto, port);
-	for (size_t i = 0; i < u->policy->nr_rules; i++)
+	for (size_t i = 0; i < u->policy->nr_rules; i++) {
 		ask_around(u, &u->policy->rule[i].port, proto, most);
+		ask_around(u, &u->policy->rule[i].published, proto, most);
+	}
+	for (size_t i = 0; i < u->policy->nr_services; i++)
+		ask_around(u, &(struct services){&u->policy->service[i].port, 1}, proto, most);
 	for (size_t i = 0; i < u->policy->nr_limits; i++)
 		ask_around(u, &u->policy->limit[i].port, proto, most);
 	for (size_t i = 0; i < u->policy->nr_failsafe; i++)
@@ -410,21 +549,24 @@ static void ask_protocol(struct union_of *u, int proto)
 void naive_fragment(const struct policy *policy, const struct environment *env,
 		    const struct naive_packet *packet, bool v6, struct naive_answer *ret)
 {
-	struct union_of u = {policy, env, *packet, .allow = -1, .deny = -1};
+	struct union_of u = {policy, env, *packet, .allow = NO_RULE, .deny = NO_RULE};
 
 	for (int proto = 0; proto < 256; proto++)
 		if (v6 || proto == packet->proto)
 			ask_protocol(&u, proto);
 	memset(ret, 0, sizeof(*ret));
 	ret->rule = -1;
-	if (u.allow >= 0 || u.failsafe)
+	if (u.allow != NO_RULE || u.failsafe)
 		ret->action = WEIR_ACT_ALLOW;
-	else if (u.deny >= 0 && !u.default_seen)
+	else if (u.later)
+		ret->action = WEIR_ACT_LATER;
+	else if (u.deny != NO_RULE && !u.default_seen)
 		ret->action = WEIR_ACT_DENY;
-	ret->rule = ret->action == WEIR_ACT_ALLOW  ? u.allow
-		    : ret->action == WEIR_ACT_DENY ? u.deny
-						   : -1;
-	ret->log = ret->action == WEIR_ACT_ALLOW && u.allow >= 0 && u.allow_log;
+	if (ret->action == WEIR_ACT_ALLOW && u.allow != NO_RULE)
+		ret->rule = u.allow;
+	else if (ret->action == WEIR_ACT_DENY)
+		ret->rule = u.deny;
+	ret->log = ret->action == WEIR_ACT_ALLOW && u.allow != NO_RULE && u.allow_log;
 	ret->named = ret->action == WEIR_ACT_ALLOW && u.named;
 	for (size_t i = 0; ret->action != WEIR_ACT_DENY && i < policy->nr_limits; i++)
 		if (u.limit[i])

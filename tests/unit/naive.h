@@ -17,7 +17,7 @@ struct naive_packet {
 
 /** struct naive_answer - @action as enum weir_action; @rule: index in policy->rule, -1: none decided. */
 struct naive_answer {
-	bool allow, ingress_allow, egress_allow;
+	bool allow, ingress_allow, egress_allow, later;
 	int action;
 	int rule;
 	bool named, log;

@@ -89,6 +89,16 @@ static void random_packet(struct made *made, struct naive_packet *packet, __u16 
 	if (packet->proto == 1 || packet->proto == 58)
 		packet->port &= 255;
 	*zone = 0;
+	/* Some go to a service address. */
+	if (made->policy.nr_services && made_random(made, 2)) {
+		const struct service_rule *service =
+		    &made->policy.service[made_random(made, made->policy.nr_services)];
+
+		packet->destination = service->address.address;
+		packet->source = edge_address(made, service->address.v6);
+		packet->proto = service->port.proto;
+		packet->port = service->port.first;
+	}
 	if (interface < made->env.nr_interfaces) {
 		packet->interface = made->env.interface[interface].name;
 		*zone = tables->zone[interface];
@@ -126,8 +136,8 @@ static bool same_limits(const struct naive_answer *naive, const struct weir_verd
 static bool same_answer(const struct naive_answer *naive, const struct answer *answer)
 {
 	return naive->allow == answer->allow && naive->ingress_allow == answer->ingress_allow &&
-	       naive->egress_allow == answer->egress_allow && naive->rule == answer->rule &&
-	       naive->action == answer->verdict.action &&
+	       naive->egress_allow == answer->egress_allow && naive->later == answer->later &&
+	       naive->rule == answer->rule && naive->action == answer->verdict.action &&
 	       naive->named == !!(answer->verdict.flags & WEIR_VERDICT_NAMED) &&
 	       naive->log == !!(answer->verdict.flags & WEIR_VERDICT_LOG) &&
 	       same_limits(naive, &answer->verdict);
@@ -188,7 +198,7 @@ static void check_fragment(struct made *made, __u64 seed, const struct tables *t
 }
 
 struct seen { /* that the random policies reach what they are meant to reach */
-	size_t built, refused, allowed, denied, defaulted, failsafe, limited, zoned, exact;
+	size_t built, refused, allowed, denied, defaulted, failsafe, limited, zoned, exact, later;
 };
 
 static void check_tables(struct made *made, __u64 seed, const struct tables *tables,
@@ -211,6 +221,7 @@ static void check_tables(struct made *made, __u64 seed, const struct tables *tab
 		seen->failsafe += naive.action == WEIR_ACT_FAILSAFE;
 		seen->limited += naive.nr_limits > 0;
 		seen->zoned += zone > 0;
+		seen->later += naive.action == WEIR_ACT_LATER;
 	}
 }
 
@@ -266,14 +277,15 @@ static void test_tables_say_what_a_walk_over_all_rules_says(void **state)
 		check_policy(seed + i, 1, &seen);
 	print_message(
 	    "tables %zu, refused %zu; packets: allowed %zu, denied %zu, by default %zu, failsafe %zu, "
-	    "limited %zu, in zones %zu\n",
+	    "limited %zu, in zones %zu, judged later %zu\n",
 	    seen.built, seen.refused, seen.allowed, seen.denied, seen.defaulted, seen.failsafe,
-	    seen.limited, seen.zoned);
+	    seen.limited, seen.zoned, seen.later);
 	if (n < 1000)
 		return;
 	assert_true(seen.built > n);
 	assert_true(seen.exact > n / 2 && seen.built - seen.exact > n / 2);
 	assert_true(seen.allowed > n && seen.denied > n && seen.defaulted > n);
+	assert_true(seen.later > n / 50);
 	assert_true(seen.failsafe > n / 50 && seen.limited > n / 10 && seen.zoned > n / 10);
 }
 

@@ -79,8 +79,9 @@ static int run_stages(struct builder *b)
 	/* clang-format off */
 	static int (*const stage[])(struct builder *b) = {
 		config_build,  rules_build,    sets_open,         matches_build, limits_build,
-		zones_build,   services_build, classes_build,     trie_build,    ends_build,
-		pairs_build,   cells_build,    matrices_build,    class_table_build, config_finish,
+		zones_build,   services_build, classes_build,     trie_build,    vips_build,
+		groups_build,  ends_build,     pairs_build,       cells_build,   matrices_build,
+		class_table_build, config_finish,
 	};
 	/* clang-format on */
 	for (size_t i = 0; i < sizeof(stage) / sizeof(*stage); i++) {
@@ -107,6 +108,7 @@ static void builder_clear(struct builder *b)
 	free(b->group);
 	free(b->log);
 	free(b->segment_default);
+	vips_clear(b);
 }
 
 int tables_build_with(const struct policy *policy, const struct environment *env,

@@ -7,6 +7,7 @@
  *   trie      prefixes with their classes -> weir_root, weir_node, weir_leaf         trie.c
  *   services  port lists -> service classes; `on` lists -> zones                     services.c, zones.c
  *   ends      classes -> equivalence classes as a source and as a destination        ends.c
+ *   vips      service addresses: what rules say of their endpoints                   vips.c
  *   pairs     (source, destination) -> row, the set of rules that meet there         pairs.c
  *   cells     row x service class -> verdict                                         cells.c
  *
@@ -90,14 +91,21 @@ struct set_parent {
 	__u32 next;
 };
 
-/** struct event - a prefix that a set lists; addresses left-aligned: IPv4 is the upper 32 bits of @hi. */
+enum event_what {
+	EVENT_LISTED, /* a prefix that a set lists */
+	EVENT_UNIT,   /* the number of a unit, which a set lists */
+	EVENT_HOLE, /* numbers of units: no other prefix holds them, though it is of the same family */
+	EVENT_PROBE, /* an address whose class is asked for; @set is where it goes in probes */
+};
+
+/** struct event - what the walk over the addresses meets; left-aligned: IPv4 is the upper 32 bits of @hi. */
 struct event {
 	__u64 hi, lo;
 	__u32 set;
 	__u8 length;
 	__u8 v6;
 	__u8 side;
-	__u8 pad;
+	__u8 what; /* enum event_what */
 };
 
 struct sets {
@@ -110,7 +118,9 @@ struct sets {
 	struct intern segment; /* names -> index, which is the set's number */
 	struct intern list;    /* inline lists -> number from first_list */
 	struct u32s active;
-	struct sig sum; /* of the active sets and their masks */
+	struct sig sum;		/* of the active sets and their masks */
+	struct intern followed; /* (kind, name) of what the environment has, in its order */
+	size_t nr_probes;
 };
 
 /* ---- address classes (classes.c), trie (trie.c) ---- */
@@ -138,6 +148,7 @@ struct classes {
 	size_t first_capacity;
 	struct member *member;
 	size_t nr_members, member_capacity;
+	__u32 *probe; /* class of each address that was asked for */
 };
 
 /* ---- services, zones (services.c, zones.c) ---- */
@@ -183,16 +194,44 @@ struct zones {
 
 /* ---- what meets packets: rules, failsafe services, limits ---- */
 
-enum match_kind { MATCH_ALLOW, MATCH_DENY, MATCH_FAILSAFE, MATCH_LIMIT };
+enum match_kind {
+	MATCH_ALLOW,
+	MATCH_DENY,
+	MATCH_FAILSAFE,
+	MATCH_LIMIT,
+	MATCH_VIP,   /* a service address */
+	MATCH_VOICE, /* what a rule says of one of its facets */
+};
 
 /** struct match - @on: WEIR_NONE or an `on` list; @next: next of the same group, WEIR_NONE at the end. */
 struct match {
 	__u32 from, to; /* sets */
 	__u32 ports;
 	__u32 on;
-	__u32 index; /* of the rule, of the limit */
+	__u32 index; /* of the rule, of the limit, of the service address */
 	__u32 next;
+	__u32 facet; /* MATCH_VOICE: whom the rule speaks of */
 	__u8 kind;
+	bool deny, named; /* MATCH_VOICE: what it says */
+};
+
+/* ---- service addresses (vips.c) ---- */
+
+/**
+ * struct facet - endpoints of a service address that every rule treats alike; as workloads and as others they are two.
+ * @here: they are this node's own, where nothing is judged after NAT; @closed: and its ingress is closed by default
+ */
+struct facet {
+	bool here, closed;
+};
+
+/** struct vip - a service address: one entry of `services:`. */
+struct vip {
+	struct item item; /* its address, as a member of the set */
+	struct items member;
+	__u32 set, ports;
+	size_t first_probe; /* in classes.probe: its endpoints */
+	__u32 first_facet, nr_facets;
 };
 
 /** struct group - all matches with one (from, to): they meet exactly the same pairs. */
@@ -288,6 +327,9 @@ struct builder {
 	bool *log;		  /* by rule, limits after rules: passed packets go to the audit */
 	__u32 block, never_block; /* sets */
 	__u32 *segment_default;	  /* set of each segment_defaults entry */
+	struct vip *vip;	  /* by service_rule */
+	struct facet *facet;
+	size_t nr_facets, facet_capacity;
 	struct side src, dst;
 	struct pairs pairs;
 	struct cells cells;
@@ -304,6 +346,10 @@ int sets_open(struct builder *b);
 int sets_list(struct builder *b, const struct items *items, __u32 *ret);
 /** sets_sig() - what a list says, whatever the order and the place of its items. */
 struct sig sets_sig(const struct items *items);
+/** sets_vip() - number of the set that is the address of @vip, where that is not this node's own. */
+int sets_vip(struct builder *b, struct vip *vip);
+/** sets_probe() - the walk is to tell the class of @address; it goes into classes.probe[*@ret]. */
+int sets_probe(struct builder *b, const struct prefix *address, size_t *ret);
 /** sets_name() - number of the set that is segment @name; -EINVAL when there is none. */
 int sets_name(struct builder *b, const char *name, const struct position *at, __u32 *ret);
 /** sets_close() - prefixes of every used set into events, and each set's base. */
@@ -332,8 +378,17 @@ int zones_list(struct builder *b, const struct names *on, __u32 *ret);
 int zones_build(struct builder *b);
 void zones_clear(struct zones *zones);
 
-/** matches_build() - rules, failsafe services and limits into matches and groups. */
+/** matches_build() - rules, failsafe services, limits and service addresses into matches. */
 int matches_build(struct builder *b);
+/** matches_append() - one more match, as it is. */
+int matches_append(struct builder *b, const struct match *match);
+/** groups_build() - matches with the same ends into groups. */
+int groups_build(struct builder *b);
+
+/** vips_open() - sets, ports and probes of the service addresses; vips_build() - what rules say of the endpoints. */
+int vips_open(struct builder *b);
+int vips_build(struct builder *b);
+void vips_clear(struct builder *b);
 
 /** ends_build() - equivalence classes of both sides. */
 int ends_build(struct builder *b);

@@ -16,9 +16,19 @@
 /* What has been said about a service so far. */
 struct said {
 	__u32 deny, allow; /* first rule of each, WEIR_NONE */
+	__u32 vip;	   /* it is the service of this service address, WEIR_NONE */
 	bool named, failsafe;
 	__u8 nr_limits; /* in file order, at most KEPT */
 	__u16 limit[KEPT];
+	__u8 nr_sent; /* those of them that are charged to what is sent, at the sender's home */
+	__u16 sent[KEPT];
+};
+
+/* What a rule says of a facet of a service address. */
+struct voice {
+	__u32 class, facet;
+	__u32 index;
+	bool deny, named;
 };
 
 struct painter {
@@ -30,6 +40,8 @@ struct painter {
 	__u32 *stamp;	   /* by service class: painted in this round */
 	__u32 round;
 	struct u32s painted;
+	struct voice *voice;
+	size_t nr_voices, voice_capacity;
 	/* cells of the row, over all zones: painted and fragment classes; the rest of each zone is its plain verdict */
 	struct cell *cell;
 	size_t nr_cells, cell_capacity;
@@ -39,7 +51,7 @@ struct painter {
 	size_t tally_capacity;
 };
 
-static const struct said nothing = {.deny = WEIR_NONE, .allow = WEIR_NONE};
+static const struct said nothing = {.deny = WEIR_NONE, .allow = WEIR_NONE, .vip = WEIR_NONE};
 
 static __u32 min_u32(__u32 a, __u32 b)
 {
@@ -62,7 +74,12 @@ static __u8 add_limit(__u16 *list, __u8 n, __u8 most, __u16 limit)
 	return n + 1;
 }
 
-static void say(struct said *said, const struct match *match, bool named)
+static bool charged_at_sender(const struct limit_rule *limit)
+{
+	return limit->has_from && limit->from.n && !(limit->has_to && limit->to.n);
+}
+
+static void say(const struct builder *b, struct said *said, const struct match *match, bool named)
 {
 	switch (match->kind) {
 	case MATCH_DENY:
@@ -78,6 +95,11 @@ static void say(struct said *said, const struct match *match, bool named)
 		break;
 	case MATCH_LIMIT:
 		said->nr_limits = add_limit(said->limit, said->nr_limits, KEPT, match->index);
+		if (charged_at_sender(&b->policy->limit[match->index]))
+			said->nr_sent = add_limit(said->sent, said->nr_sent, KEPT, match->index);
+		break;
+	case MATCH_VIP:
+		said->vip = match->index;
 		break;
 	}
 }
@@ -90,6 +112,8 @@ static void join(struct said *said, const struct said *more)
 	said->failsafe |= more->failsafe;
 	for (int i = 0; i < more->nr_limits; i++)
 		said->nr_limits = add_limit(said->limit, said->nr_limits, KEPT, more->limit[i]);
+	for (int i = 0; i < more->nr_sent; i++)
+		said->nr_sent = add_limit(said->sent, said->nr_sent, KEPT, more->sent[i]);
 }
 
 /* "a", "b", …: at most @n limits by name or place. */
@@ -140,31 +164,127 @@ static int intern_verdict(struct painter *painter, const struct weir_verdict *ve
 	return 0;
 }
 
-/* DESIGN 1.6: failsafe, then deny, allow, default; limits apply to what is not denied. */
+/* ---- service addresses: what is said of the endpoints, summed up ---- */
+
+struct facets {
+	__u32 n, denied, allowed, named; /* how many, by rules */
+	__u32 deny, allow;		 /* first rule of each, WEIR_NONE */
+	/* Of this node's own, which are not judged once NAT has led there: one that a rule denies, one that none names,
+	 * and of those one that the default closes. */
+	bool here_denied, here_default, here_closed;
+};
+
+static void add_facet(const struct painter *painter, struct facets *sum, __u32 class, __u32 facet)
+{
+	const struct facet *f = &painter->b->facet[facet];
+	__u32 deny = WEIR_NONE, allow = WEIR_NONE;
+	bool named = false;
+
+	for (size_t i = 0; i < painter->nr_voices; i++) {
+		const struct voice *voice = &painter->voice[i];
+
+		if (voice->class != class || voice->facet != facet)
+			continue;
+		if (voice->deny)
+			deny = min_u32(deny, voice->index);
+		else
+			allow = min_u32(allow, voice->index);
+		named |= !voice->deny && voice->named;
+	}
+	sum->n++;
+	if (deny != WEIR_NONE) {
+		sum->denied++;
+		sum->deny = min_u32(sum->deny, deny);
+		sum->here_denied |= f->here;
+	} else if (allow != WEIR_NONE) {
+		sum->allowed++;
+		sum->named += named;
+		sum->allow = min_u32(sum->allow, allow);
+	} else {
+		sum->here_default |= f->here;
+		sum->here_closed |= f->closed;
+	}
+}
+
+static void deny_verdict(struct weir_verdict *verdict, __u32 rule)
+{
+	verdict->action = WEIR_ACT_DENY;
+	verdict->rule = rule == WEIR_NONE ? WEIR_RULE_DEFAULT_INGRESS : WEIR_RULE_FIRST + rule;
+}
+
+static void allow_verdict(const struct painter *painter, struct weir_verdict *verdict, __u32 rule,
+			  bool named)
+{
+	verdict->action = WEIR_ACT_ALLOW;
+	verdict->rule = WEIR_RULE_FIRST + rule;
+	verdict->flags =
+	    (painter->b->log[rule] ? WEIR_VERDICT_LOG : 0) | (named ? WEIR_VERDICT_NAMED : 0);
+}
+
+/*
+ * Deny wins over allow here too: what no endpoint may be asked for is denied, and where that depends on the endpoint the
+ * packet is judged when NAT has chosen one. A rule that allows the address itself leads to all other endpoints.
+ */
+static void decide_vip(const struct painter *painter, const struct said *said, __u32 class,
+		       struct weir_verdict *verdict)
+{
+	const struct vip *vip = &painter->b->vip[said->vip];
+	struct facets sum = {.deny = WEIR_NONE, .allow = WEIR_NONE};
+	bool allow = said->allow != WEIR_NONE;
+
+	for (__u32 i = 0; i < vip->nr_facets; i++)
+		add_facet(painter, &sum, class, vip->first_facet + i);
+	if (said->deny != WEIR_NONE)
+		deny_verdict(verdict, said->deny);
+	else if (sum.denied == sum.n || sum.here_denied ||
+		 (sum.denied && sum.here_default && !allow))
+		deny_verdict(verdict, sum.deny);
+	else if (sum.denied)
+		verdict->action = WEIR_ACT_LATER;
+	else if (allow)
+		allow_verdict(painter, verdict, said->allow, said->named);
+	else if (sum.allowed == sum.n)
+		allow_verdict(painter, verdict, sum.allow, sum.named == sum.n);
+	else if (sum.here_closed)
+		deny_verdict(verdict, WEIR_NONE);
+	else if (sum.allowed && !sum.here_default)
+		verdict->action = WEIR_ACT_LATER;
+}
+
+/* DESIGN 1.6: failsafe, then deny, allow, default. */
+static void decide_plain(const struct painter *painter, const struct said *said,
+			 struct weir_verdict *verdict)
+{
+	if (said->failsafe) {
+		verdict->action = WEIR_ACT_FAILSAFE;
+		verdict->rule = WEIR_RULE_BUILTIN_FAILSAFE;
+	} else if (said->deny != WEIR_NONE) {
+		deny_verdict(verdict, said->deny);
+	} else if (said->allow != WEIR_NONE) {
+		allow_verdict(painter, verdict, said->allow, false);
+	}
+	if (verdict->action != WEIR_ACT_DENY && said->named)
+		verdict->flags |= WEIR_VERDICT_NAMED;
+}
+
+/* Limits apply to what is not denied. Who receives what goes to a service address is charged at the endpoint's home. */
 static int decide(struct painter *painter, const struct said *said, __u32 class, __u32 *ret)
 {
 	struct weir_verdict verdict = {.action = WEIR_ACT_DEFAULT};
+	bool vip = said->vip != WEIR_NONE;
+	const __u16 *limit = vip ? said->sent : said->limit;
+	__u8 n = vip ? said->nr_sent : said->nr_limits;
 
-	if (said->failsafe) {
-		verdict.action = WEIR_ACT_FAILSAFE;
-		verdict.rule = WEIR_RULE_BUILTIN_FAILSAFE;
-	} else if (said->deny != WEIR_NONE) {
-		verdict.action = WEIR_ACT_DENY;
-		verdict.rule = WEIR_RULE_FIRST + said->deny;
-	} else if (said->allow != WEIR_NONE) {
-		verdict.action = WEIR_ACT_ALLOW;
-		verdict.rule = WEIR_RULE_FIRST + said->allow;
-		if (painter->b->log[said->allow])
-			verdict.flags |= WEIR_VERDICT_LOG;
-	}
-	if (verdict.action != WEIR_ACT_DENY && said->named)
-		verdict.flags |= WEIR_VERDICT_NAMED;
-	if (verdict.action == WEIR_ACT_ALLOW || verdict.action == WEIR_ACT_DEFAULT) {
-		if (said->nr_limits > WEIR_MAX_LIMITS)
-			return too_many(painter, painter->b->ports.example[class], said->limit,
-					said->nr_limits, WEIR_MAX_LIMITS);
-		verdict.nr_limits = said->nr_limits;
-		memcpy(verdict.limit, said->limit, said->nr_limits * sizeof(*said->limit));
+	if (vip)
+		decide_vip(painter, said, class, &verdict);
+	else
+		decide_plain(painter, said, &verdict);
+	if (verdict.action != WEIR_ACT_DENY && verdict.action != WEIR_ACT_FAILSAFE) {
+		if (n > WEIR_MAX_LIMITS)
+			return too_many(painter, painter->b->ports.example[class], limit, n,
+					WEIR_MAX_LIMITS);
+		verdict.nr_limits = n;
+		memcpy(verdict.limit, limit, n * sizeof(*limit));
 	}
 	return intern_verdict(painter, &verdict, ret);
 }
@@ -178,13 +298,32 @@ static int add_cell(struct painter *painter, __u32 column, __u32 verdict)
 	return 0;
 }
 
+/* A voice is about the one service of a service address, whose class its own match paints. */
+static int add_voice(struct painter *painter, const struct match *match)
+{
+	const struct ports *ports = &painter->b->ports;
+
+	if (mem_grow(&painter->voice, painter->nr_voices, &painter->voice_capacity,
+		     sizeof(*painter->voice)))
+		return -ENOMEM;
+	painter->voice[painter->nr_voices++] =
+	    (struct voice){.class = ports->class_of.at[ports->set[match->ports].first_class] >> 1,
+			   .facet = match->facet,
+			   .index = match->index,
+			   .deny = match->deny,
+			   .named = match->named};
+	return 0;
+}
+
 static int paint(struct painter *painter, const struct match *match)
 {
 	const struct ports *ports = &painter->b->ports;
 	const struct port_set *set = &ports->set[match->ports];
 
+	if (match->kind == MATCH_VOICE)
+		return add_voice(painter, match);
 	if (set->any)
-		say(&painter->any, match, false);
+		say(painter->b, &painter->any, match, false);
 	for (size_t i = set->first_class; i < set->first_class + set->nr_classes; i++) {
 		__u32 class = ports->class_of.at[i] >> 1;
 
@@ -194,7 +333,7 @@ static int paint(struct painter *painter, const struct match *match)
 			if (u32s_add(&painter->painted, class))
 				return -ENOMEM;
 		}
-		say(&painter->said[class], match, ports->class_of.at[i] & 1);
+		say(painter->b, &painter->said[class], match, ports->class_of.at[i] & 1);
 	}
 	return 0;
 }
@@ -205,7 +344,7 @@ struct sum {
 	struct weir_verdict verdict;
 	bool all_denied;
 	__u32 deny, allow; /* as weir_verdict.rule */
-	bool failsafe;
+	bool failsafe, later;
 	__u16 limit[WEIR_MAX_FRAG_LIMITS + 1];
 	__u8 nr_limits;
 };
@@ -222,6 +361,8 @@ static void sum_add(const struct builder *b, struct sum *sum, const struct weir_
 		sum->allow = min_u32(sum->allow, verdict->rule);
 	if (verdict->action == WEIR_ACT_FAILSAFE)
 		sum->failsafe = true;
+	if (verdict->action == WEIR_ACT_LATER)
+		sum->later = true;
 	for (int i = 0; i < verdict->nr_limits; i++)
 		if (b->policy->limit[verdict->limit[i]].count != WEIR_COUNT_CONNECTIONS)
 			sum->nr_limits = add_limit(sum->limit, sum->nr_limits,
@@ -253,6 +394,8 @@ static int sum_decide(struct painter *painter, struct sum *sum, size_t fragment,
 		/* Not FAILSAFE: fragments of a protocol that has one such service are no way around limits. */
 		verdict->action = WEIR_ACT_ALLOW;
 		verdict->rule = WEIR_RULE_BUILTIN_FAILSAFE;
+	} else if (sum->later) {
+		verdict->action = WEIR_ACT_LATER;
 	}
 	if (sum->nr_limits > WEIR_MAX_FRAG_LIMITS)
 		return too_many(painter, fragment_service(&painter->b->ports, fragment), sum->limit,
@@ -302,6 +445,7 @@ static int paint_zone(struct painter *painter, __u32 zone)
 
 	painter->any = nothing;
 	painter->painted.n = 0;
+	painter->nr_voices = 0;
 	painter->round++;
 	for (size_t i = 0; !err && i < painter->matches.n; i++) {
 		const struct match *match = &b->match[painter->matches.at[i]];
@@ -498,6 +642,7 @@ int cells_build(struct builder *b)
 	free(painter.said);
 	free(painter.stamp);
 	free(painter.painted.at);
+	free(painter.voice);
 	free(painter.cell);
 	free(painter.plain);
 	free(painter.nr_plain);

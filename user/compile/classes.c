@@ -84,46 +84,113 @@ static int add_region(struct classes *classes, const struct event *event, __u32 
 struct open_prefix { /* on the walk's stack: events first .. last - 1 are one prefix */
 	size_t first, last;
 	__u32 class;
+	bool hole;   /* numbers of units: what is around it does not hold them */
+	bool inside; /* a hole, or in one: only units count */
+};
+
+struct walk {
+	struct builder *b;
+	struct open_prefix stack[130]; /* one of each length at most */
+	size_t depth;
 };
 
 static void shift(struct sets *sets, const struct open_prefix *open, int by)
 {
+	for (size_t i = open->first; i < open->last; i++) {
+		const struct event *event = &sets->event[i];
+
+		if (event->what == (open->inside ? EVENT_UNIT : EVENT_LISTED))
+			sets_shift(sets, event->set, event->side, (1 << NR_KINDS) - 1, by);
+	}
+}
+
+/* @by of everything that is open below the top. */
+static void shift_below(struct walk *walk, int by)
+{
+	for (size_t i = 0; i + 1 < walk->depth; i++)
+		shift(&walk->b->sets, &walk->stack[i], by);
+}
+
+static void push(struct walk *walk, size_t first, size_t last)
+{
+	struct open_prefix *open = &walk->stack[walk->depth++];
+	const struct event *event = walk->b->sets.event;
+
+	*open = (struct open_prefix){.first = first, .last = last};
+	for (size_t i = first; i < last; i++)
+		open->hole |= event[i].what == EVENT_HOLE;
+	open->inside = open->hole || (walk->depth > 1 && open[-1].inside);
+	if (open->hole)
+		shift_below(walk, -1);
+	shift(&walk->b->sets, open, 1);
+}
+
+static void pop(struct walk *walk)
+{
+	const struct open_prefix *open = &walk->stack[walk->depth - 1];
+
+	shift(&walk->b->sets, open, -1);
+	if (open->hole)
+		shift_below(walk, 1);
+	walk->depth--;
+}
+
+/* Probes say nothing: they ask. */
+static void answer_probes(struct walk *walk, const struct open_prefix *open)
+{
+	const struct event *event = walk->b->sets.event;
+
 	for (size_t i = open->first; i < open->last; i++)
-		sets_shift(sets, sets->event[i].set, sets->event[i].side, (1 << NR_KINDS) - 1, by);
+		if (event[i].what == EVENT_PROBE)
+			walk->b->classes.probe[event[i].set] = open->class;
+}
+
+static int walk_events(struct walk *walk)
+{
+	struct builder *b = walk->b;
+	struct sets *sets = &b->sets;
+	int err = 0;
+
+	for (size_t i = 0, next; !err && i < sets->nr_events; i = next) {
+		const struct event *event = &sets->event[i];
+		struct open_prefix *open;
+		__u32 outside;
+
+		for (next = i + 1; next < sets->nr_events; next++)
+			if (!same_prefix(event, &sets->event[next]))
+				break;
+		while (walk->depth &&
+		       !covers(&sets->event[walk->stack[walk->depth - 1].first], event))
+			pop(walk);
+		outside = walk->depth ? walk->stack[walk->depth - 1].class : 0;
+		push(walk, i, next);
+		open = &walk->stack[walk->depth - 1];
+		err = current_class(b, &open->class);
+		answer_probes(walk, open);
+		if (!err && open->class != outside)
+			err = add_region(&b->classes, event, open->class);
+	}
+	while (walk->depth)
+		pop(walk);
+	return err;
 }
 
 int classes_build(struct builder *b)
 {
 	struct sets *sets = &b->sets;
-	struct open_prefix stack[130]; /* one of each length at most */
-	size_t depth = 0;
-	__u32 outside;
+	struct walk walk = {.b = b};
+	__u32 nowhere;
 	int err;
 
-	if (mem_grow(&b->classes.first, 0, &b->classes.first_capacity, sizeof(size_t)))
+	b->classes.probe = calloc(sets->nr_probes + 1, sizeof(*b->classes.probe));
+	if (!b->classes.probe ||
+	    mem_grow(&b->classes.first, 0, &b->classes.first_capacity, sizeof(size_t)))
 		return -ENOMEM;
-	err = current_class(b, &outside); /* class 0: no prefix */
+	err = current_class(b, &nowhere); /* class 0: no prefix */
 	if (sets->nr_events)
 		qsort(sets->event, sets->nr_events, sizeof(*sets->event), compare_events);
-	for (size_t i = 0, next; !err && i < sets->nr_events; i = next) {
-		const struct event *event = &sets->event[i];
-		struct open_prefix *open;
-
-		for (next = i + 1; next < sets->nr_events; next++)
-			if (!same_prefix(event, &sets->event[next]))
-				break;
-		while (depth && !covers(&sets->event[stack[depth - 1].first], event))
-			shift(sets, &stack[--depth], -1);
-		outside = depth ? stack[depth - 1].class : 0;
-		open = &stack[depth++];
-		*open = (struct open_prefix){i, next, 0};
-		shift(sets, open, 1);
-		err = current_class(b, &open->class);
-		if (!err && open->class != outside)
-			err = add_region(&b->classes, event, open->class);
-	}
-	while (depth)
-		shift(sets, &stack[--depth], -1);
+	if (!err)
+		err = walk_events(&walk);
 	free(sets->event); /* a long list's events are half of what the build holds */
 	sets->event = NULL;
 	sets->nr_events = sets->event_capacity = 0;
@@ -135,6 +202,7 @@ void classes_clear(struct classes *classes)
 	free(classes->region);
 	free(classes->first);
 	free(classes->member);
+	free(classes->probe);
 	intern_clear(&classes->intern);
 	memset(classes, 0, sizeof(*classes));
 }

@@ -103,9 +103,13 @@ struct question {
 	__u16 zone;
 };
 
-/** struct answer - @rule: index in weir_rule, or -1 when the default decided. */
+/**
+ * struct answer - @rule: index in weir_rule, or -1 when the default decided.
+ * @later: a service address whose endpoints differ: the packet passes its first home, and is judged when NAT has chosen
+ *         one; the other fields say deny
+ */
 struct answer {
-	bool allow;
+	bool allow, later;
 	bool ingress_allow, egress_allow; /* by direction, where the two ends differ */
 	int rule;
 	struct weir_verdict verdict;

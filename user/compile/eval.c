@@ -49,17 +49,19 @@ static void judge(const struct question *question, const struct weir_class *src,
 		answer->ingress_allow = answer->egress_allow = true;
 		break;
 	case WEIR_ACT_DENY:
+	case WEIR_ACT_LATER:
 		answer->ingress_allow = answer->egress_allow = false;
+		answer->later = answer->verdict.action == WEIR_ACT_LATER;
 		break;
 	default:
 		answer->ingress_allow = in ? dst->flags & WEIR_CLASS_INGRESS_ALLOW : out || forward;
 		answer->egress_allow = out ? src->flags & WEIR_CLASS_EGRESS_ALLOW : in || forward;
 		break;
 	}
-	if (answer->verdict.action != WEIR_ACT_DEFAULT)
+	if (answer->verdict.rule >= WEIR_RULE_FIRST)
 		answer->rule = answer->verdict.rule - WEIR_RULE_FIRST;
 	if ((src->flags | dst->flags) & WEIR_CLASS_BLOCKED) {
-		answer->ingress_allow = answer->egress_allow = false;
+		answer->ingress_allow = answer->egress_allow = answer->later = false;
 		answer->rule = -1;
 	}
 }

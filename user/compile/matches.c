@@ -7,6 +7,14 @@
 #include "base/mem.h"
 #include "compile/builder.h"
 
+int matches_append(struct builder *b, const struct match *match)
+{
+	if (mem_grow(&b->match, b->nr_matches, &b->match_capacity, sizeof(*match)))
+		return -ENOMEM;
+	b->match[b->nr_matches++] = *match;
+	return 0;
+}
+
 static int add_match(struct builder *b, struct match match, const struct services *port,
 		     bool tcp_only, const struct names *on)
 {
@@ -16,12 +24,7 @@ static int add_match(struct builder *b, struct match match, const struct service
 	match.next = WEIR_NONE;
 	if (!err && on)
 		err = zones_list(b, on, &match.on);
-	if (err)
-		return err;
-	if (mem_grow(&b->match, b->nr_matches, &b->match_capacity, sizeof(match)))
-		return -ENOMEM;
-	b->match[b->nr_matches++] = match;
-	return 0;
+	return err ? err : matches_append(b, &match);
 }
 
 static int add_ends(struct builder *b, struct match *match, const struct items *from,
@@ -43,6 +46,26 @@ static int add_rules(struct builder *b)
 
 		if (!err)
 			err = add_match(b, match, &rule->port, false, &rule->on);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* What NAT hands on to the rule's `to` arrives at the node: the same rule opens or closes it there. */
+static int add_published(struct builder *b)
+{
+	for (size_t i = 0; i < b->policy->nr_rules; i++) {
+		const struct rule *rule = &b->policy->rule[i];
+		struct match match = {.index = i,
+				      .kind = rule->action == RULE_DENY ? MATCH_DENY : MATCH_ALLOW};
+		int err;
+
+		if (!rule->published.n)
+			continue;
+		err = add_ends(b, &match, rule->from.n ? &rule->from : &items_any, &items_self);
+		if (!err)
+			err = add_match(b, match, &rule->published, false, &rule->on);
 		if (err)
 			return err;
 	}
@@ -113,14 +136,15 @@ static int add_builtin(struct builder *b, const struct match *match)
 	static const struct services port = {&ssh, 1};
 
 	for (size_t i = 0; i < b->policy->nr_rules; i++)
-		if (b->sets.set[b->match[i].to].base >> WEIR_SELF & 1 &&
-		    services_includes(&b->policy->rule[i].port, SSH))
+		if ((b->sets.set[b->match[i].to].base >> WEIR_SELF & 1 &&
+		     services_includes(&b->policy->rule[i].port, SSH)) ||
+		    services_includes(&b->policy->rule[i].published, SSH))
 			return 0;
 	return add_match(b, *match, &port, false, NULL);
 }
 
 /* Matches with the same ends meet the same pairs: what follows works on groups. */
-static int find_groups(struct builder *b)
+int groups_build(struct builder *b)
 {
 	for (size_t i = 0; i < b->nr_matches; i++) {
 		struct match *match = &b->match[i];
@@ -175,7 +199,11 @@ int matches_build(struct builder *b)
 	if (!err)
 		err = add_rules(b);
 	if (!err)
+		err = add_published(b);
+	if (!err)
 		err = add_limits(b);
+	if (!err)
+		err = vips_open(b);
 	if (!err)
 		err = add_lists(b);
 	if (!err)
@@ -186,5 +214,5 @@ int matches_build(struct builder *b)
 		err = sets_close(b);
 	if (!err && !b->policy->has_failsafe)
 		err = add_builtin(b, &builtin);
-	return err ? err : find_groups(b);
+	return err;
 }

@@ -74,6 +74,8 @@ static __u64 rule_id(const struct rule *rule)
 	id = chain(id, sets_sig(&rule->from));
 	id = chain(id, sets_sig(&rule->to));
 	id = chain(id, services_sig(&rule->port));
+	if (rule->published.n)
+		id = chain(id, services_sig(&rule->published));
 	return chain(id, names_sig(&rule->on));
 }
 

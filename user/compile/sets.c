@@ -25,10 +25,22 @@ static int add_set(struct sets *sets, const struct items *members, const struct 
 	return 0;
 }
 
+static struct sig name_sig(enum item_kind kind, const char *name)
+{
+	return sig_add(sig_of(kind, 4), sig_bytes(name, strlen(name)));
+}
+
 int sets_open(struct builder *b)
 {
 	const struct policy *policy = b->policy;
 
+	for (size_t i = 0; b->env && i < b->env->nr_names; i++) {
+		const struct env_name *name = &b->env->name[i];
+		__u32 n;
+
+		if (intern_get(&b->sets.followed, name_sig(name->kind, name->name), &n, NULL))
+			return -ENOMEM;
+	}
 	for (size_t i = 0; i < policy->nr_segments; i++) {
 		const struct segment *segment = &policy->segment[i];
 		bool fresh;
@@ -137,7 +149,8 @@ int sets_list(struct builder *b, const struct items *items, __u32 *ret)
 	return 0;
 }
 
-static int add_event(struct sets *sets, __u32 set, int side, const struct prefix *prefix)
+static int add_event_of(struct sets *sets, enum event_what what, __u32 set, int side,
+			const struct prefix *prefix)
 {
 	const __u8 *byte = prefix->address.byte;
 	struct event *event;
@@ -145,12 +158,41 @@ static int add_event(struct sets *sets, __u32 set, int side, const struct prefix
 	if (mem_grow(&sets->event, sets->nr_events, &sets->event_capacity, sizeof(*event)))
 		return -ENOMEM;
 	event = &sets->event[sets->nr_events++];
-	*event = (struct event){
-	    .set = set, .side = side, .length = prefix->length, .v6 = prefix->v6 ? 1 : 0};
+	*event = (struct event){.set = set,
+				.side = side,
+				.length = prefix->length,
+				.v6 = prefix->v6 ? 1 : 0,
+				.what = what};
 	for (int i = 0; i < 8; i++) {
 		event->hi = event->hi << 8 | byte[prefix->v6 ? i : i < 4 ? 12 + i : 0];
 		event->lo = event->lo << 8 | byte[prefix->v6 ? 8 + i : 0];
 	}
+	return 0;
+}
+
+static int add_event(struct sets *sets, __u32 set, int side, const struct prefix *prefix)
+{
+	return add_event_of(sets, EVENT_LISTED, set, side, prefix);
+}
+
+int sets_probe(struct builder *b, const struct prefix *address, size_t *ret)
+{
+	*ret = b->sets.nr_probes++;
+	return add_event_of(&b->sets, EVENT_PROBE, *ret, SET_IN, address);
+}
+
+int sets_vip(struct builder *b, struct vip *vip)
+{
+	bool fresh;
+	__u32 n;
+
+	vip->member = (struct items){&vip->item, 1};
+	if (intern_get(&b->sets.list, sig_add(sets_sig(&vip->member), sig_of(0, 5)), &n, &fresh))
+		return -ENOMEM;
+	vip->set = b->policy->nr_segments + n;
+	if (fresh && add_set(&b->sets, &vip->member, &items_self, &vip->item.at))
+		return -ENOMEM;
+	b->sets.set[vip->set].used = true;
 	return 0;
 }
 
@@ -175,15 +217,18 @@ static int add_interface(struct builder *b, __u32 set, int side, const struct it
 /* What a followed name stands for now. The policy is the same when that changes: so are its sets and their numbers. */
 static int add_followed(struct builder *b, __u32 set, int side, const struct item *item)
 {
-	const struct env_name *name = environment_name(b->env, item->kind, item->name);
+	__u32 n = intern_find(&b->sets.followed, name_sig(item->kind, item->name));
+	const struct env_name *name = n == WEIR_NONE ? NULL : &b->env->name[n];
+	bool unit = item->kind == ITEM_UNIT;
 
 	if (!name || !name->n)
 		diag_warn(b->diag, &item->at, "{%s: %s} stands for no address %s",
 			  item_key(item->kind), item->name, name && name->known ? "now" : "yet");
-	if (item->kind == ITEM_UNIT)
+	if (unit)
 		b->tables->weir_cfg->flags |= WEIR_CFG_UNITS;
 	for (size_t i = 0; name && i < name->n; i++)
-		if (add_event(&b->sets, set, side, &name->address[i]))
+		if (add_event_of(&b->sets, unit ? EVENT_UNIT : EVENT_LISTED, set, side,
+				 &name->address[i]))
 			return -ENOMEM;
 	return 0;
 }
@@ -297,6 +342,16 @@ static int visit(struct builder *b, __u32 n, int depth)
 	return 0;
 }
 
+/* Where numbers of units are: 1 to WEIR_MAX_UNITS behind its beginning. */
+static const struct prefix unit_hole = {
+    .address.byte = {[10] = 0xff,
+		     [11] = 0xff,
+		     [12] = WEIR_UNIT_ADDRESS >> 24,
+		     [13] = WEIR_UNIT_ADDRESS >> 16 & 0xff},
+    .length = 19,
+};
+_Static_assert(WEIR_MAX_UNITS < 1 << (32 - 19), "numbers of units are in the hole");
+
 int sets_close(struct builder *b)
 {
 	for (size_t i = 0; i < b->sets.n; i++) {
@@ -305,6 +360,9 @@ int sets_close(struct builder *b)
 		if (err)
 			return err;
 	}
+	if (b->tables->weir_cfg->flags & WEIR_CFG_UNITS &&
+	    add_event_of(&b->sets, EVENT_HOLE, 0, SET_IN, &unit_hole))
+		return -ENOMEM;
 	/* Room for all of them, so that the walk cannot fail in the middle. */
 	b->sets.active.at = calloc(b->sets.n + 1, sizeof(__u32));
 	return b->sets.active.at ? 0 : -ENOMEM;
@@ -363,5 +421,6 @@ void sets_clear(struct sets *sets)
 	free(sets->active.at);
 	intern_clear(&sets->segment);
 	intern_clear(&sets->list);
+	intern_clear(&sets->followed);
 	memset(sets, 0, sizeof(*sets));
 }
