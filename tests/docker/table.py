@@ -5,6 +5,7 @@ machine outside, at ports that somebody opened and that nobody did.
 
 table.py measure FILE              ask everybody at once, watch at every receiver, and keep what came of it
 table.py print FILE                as a table
+table.py ground FILE COMPOSE NAME  as the engine leaves it: whatever the file means to be open is
 table.py compare FILE COMPOSE MEANING NAME
     against what the compose file means (meaning "compose") or what the guide says about its services ("guide");
     computed here, from the compose file and the engine's addresses alone
@@ -111,6 +112,8 @@ def show(path):
                 cell = row[spec(p, address, port)]
                 mark = label if cell[0] in ("open", "refused") else "~" + label if cell[1] else "."
                 line.append(mark)
+            if len(set(cell == "." for cell in line)) == 1 and not any(cell[0] == "~" for cell in line):
+                line = ["nothing" if line[0] == "." else "everything"]
             print(f"  {owner:10} {network:22} {address:24} {' '.join(line)}")
 
 
@@ -131,10 +134,16 @@ class Meaning:
                 host, inner = (int(p) for p in str(port).split(":"))
                 self.published[host] = (service, inner)
         self.network_of = {}
+        self.families = {}  # (container, network): families that it has there
         for name, networks in containers.items():
             for network, addresses in networks.items():
                 for a in addresses:
-                    self.network_of[a] = (name, next(n for n in text["networks"] if network == n or network.endswith("_" + n)))
+                    short = next(n for n in text["networks"] if network == n or network.endswith("_" + n))
+                    self.network_of[a] = (name, short)
+                    self.families.setdefault((name, short), set()).add(family(a))
+
+    def ways_out(self, container, version):
+        return {n for n in self.networks[container] - self.internal if version in self.families[container, n]}
 
     def compose(self, source, target, protocol, port):
         """Who shares a network reaches each other there; the world reaches what is published, and nothing else."""
@@ -158,25 +167,48 @@ class Meaning:
         raise KeyError((source, owner, protocol, port))
 
 
-def expected(meaning, how, source, target, protocol, port, policy):
-    """True, False, or None where the file says nothing about it and the policy may do as it likes."""
+def expected(meaning, how, source, target, protocol, port):
+    """True, False, or None where neither file nor guide says anything and a policy may do as it likes."""
     owner = target[0]
     if source == "node" or (source in OUTSIDE and owner in OUTSIDE):
-        return None  # the node itself may reach its own containers; machines outside are not ours
+        return None
     if source in meaning.networks and owner in ("node", "client"):
-        return policy(meaning, source, target, protocol, port)
+        return to_outside(meaning, how, source, target, protocol, port)
     return getattr(meaning, how)(source, target, protocol, port)
 
 
-def to_outside(meaning, source, target, protocol, port):
-    """What a container may reach that is no container. The engine itself lets none out of an internal network."""
-    if target[0] == "client":
-        if not meaning.networks[source] - meaning.internal:
+def to_outside(meaning, how, source, target, protocol, port):
+    """What a container may reach that is no container: the outside, where a network of it is not internal and has that
+    family, and there what is published, as everybody; of the node nothing else."""
+    owner, network, address = target
+    out = meaning.ways_out(source, family(address))
+    if owner == "client":
+        if not out:
             return False
-        return None
-    if protocol == "tcp" and port in meaning.published:
-        return None  # through the published port, as the world does
-    return False
+        return True if how == "compose" else None
+    if protocol != "tcp" or port not in meaning.published or not out:
+        return False
+    own = network == "eth0" or any(network.endswith("_" + n) for n in out)
+    return True if own and how == "compose" else None
+
+
+def ground(path, compose, name):
+    """What the file means to be open must be: else a table with nothing but silence would prove nothing."""
+    with open(path, encoding="ascii") as file:
+        data = json.load(file)
+    meaning = Meaning(compose, data["containers"])
+    closed, more = [], 0
+    for source, row in data["table"].items():
+        for protocol, target, port in questions([tuple(t) for t in data["targets"]]):
+            if target[0] != source:
+                got = reached(row[spec(protocol, target[2], port)])
+                want = expected(meaning, "compose", source, target, protocol, port)
+                more += bool(want is False and got)
+                if want and not got:
+                    closed.append(f"{source} > {target[0]} {spec(protocol, target[2], port)}")
+    print(f"{name}: {more} cells are open that the file does not mean")
+    check(f"{name}: what the file means to be open is open", not closed, f"{len(closed)}, first: {closed[:1]}")
+    check(f"{name}: more is open than the file means", more)
 
 
 def compare(path, compose, how, name):
@@ -189,7 +221,7 @@ def compare(path, compose, how, name):
             if target[0] == source:
                 continue
             cell = row[spec(protocol, target[2], port)]
-            want = expected(meaning, how, source, target, protocol, port, to_outside)
+            want = expected(meaning, how, source, target, protocol, port)
             if want is None:
                 continue
             count[family(target[2])][int(want)] += 1
@@ -205,5 +237,5 @@ def compare(path, compose, how, name):
 
 
 if __name__ == "__main__":
-    {"measure": measure, "print": show, "compare": compare}[sys.argv[1]](*sys.argv[2:])
+    {"measure": measure, "print": show, "ground": ground, "compare": compare}[sys.argv[1]](*sys.argv[2:])
     finish()
