@@ -441,6 +441,19 @@ static void random_names(struct made *made)
 		}
 }
 
+/* Now and then a unit among them: four have numbers, one is not known. */
+static void maybe_unit(struct made *made, struct items *items)
+{
+	struct item *item;
+
+	if (!items->n || !chance(made, 8))
+		return;
+	item = &items->item[made_random(made, items->n)];
+	*item = (struct item){.kind = ITEM_UNIT};
+	item->name = made_text(made, "u%u.service", made_random(made, 5));
+	made->units = true;
+}
+
 static struct items random_items(struct made *made, size_t segments, __u32 most)
 {
 	struct items items = {.n = made_random(made, most + 1)};
@@ -515,6 +528,7 @@ static void random_limit(struct made *made, size_t segments)
 
 	limit->name = made_text(made, "limit%zu", made->policy.nr_limits);
 	limit->from = random_items(made, segments, 2);
+	maybe_unit(made, &limit->from);
 	limit->has_from = limit->from.n;
 	limit->to = random_items(made, segments, 2);
 	limit->has_to = limit->to.n;
@@ -532,6 +546,8 @@ static void random_rules(struct made *made, size_t segments, __u32 size)
 
 		rule->from = random_items(made, segments, 2);
 		rule->to = random_items(made, segments, 2);
+		maybe_unit(made, &rule->from);
+		maybe_unit(made, &rule->to);
 		rule->port = random_services(made);
 		rule->on = random_on(made);
 		rule->log = chance(made, 20);
@@ -637,6 +653,9 @@ void made_randomly(struct made *made, __u64 seed, __u32 size)
 	add_interface(made, "eth1", "10.1.1.1");
 	add_interface(made, "veth0", "");
 	random_names(made);
+	for (int i = 0; i < 4; i++)
+		add_name(made, made_text(made, "unit=u%d.service", i),
+			 (const char *[]){"1", "2", "256", "4096"}[i]);
 	for (__u32 n = made_random(made, 7 * size); n > 0; n--) {
 		size_t before = policy->nr_segments;
 		struct segment *segment =

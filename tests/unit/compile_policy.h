@@ -17,6 +17,7 @@ struct made {
 	size_t nr_pool;
 	int ports[64];
 	size_t nr_ports;
+	bool units; /* the random policy has some */
 };
 
 void made_init(struct made *made, __u64 seed);

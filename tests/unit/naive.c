@@ -19,11 +19,17 @@ static bool is_v4(const struct weir_addr *a)
 	return memcmp(a->byte, mapped, 12) == 0;
 }
 
+/* 127.255.0.1 and so on are no addresses but numbers of units, where the policy has any. */
+static bool is_unit(const struct weir_addr *a)
+{
+	return a && is_v4(a) && a->byte[12] == 127 && a->byte[13] == 255 && a->byte[14] < 32;
+}
+
 static bool in_prefix(const struct prefix *p, const struct weir_addr *a)
 {
 	int skip = p->v6 ? 0 : 96;
 
-	if (!a || is_v4(a) == (bool)p->v6)
+	if (!a || (is_unit(a) && p->length < 32) || is_v4(a) == (bool)p->v6)
 		return false;
 	for (int bit = skip; bit < skip + p->length; bit++)
 		if ((p->address.byte[bit / 8] ^ a->byte[bit / 8]) & (0x80 >> bit % 8))
@@ -77,7 +83,8 @@ static bool in_item(const struct subject *s, const struct item *item)
 	case ITEM_PREFIX:
 		return in_prefix(&item->prefix, s->address);
 	case ITEM_RANGE:
-		return s->address && is_v4(&item->first) == is_v4(s->address) &&
+		return s->address && !is_unit(s->address) &&
+		       is_v4(&item->first) == is_v4(s->address) &&
 		       memcmp(item->first.byte, s->address->byte, 16) <= 0 &&
 		       memcmp(item->last.byte, s->address->byte, 16) >= 0;
 	case ITEM_SEGMENT:

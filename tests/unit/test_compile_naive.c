@@ -99,6 +99,17 @@ static void random_packet(struct made *made, struct naive_packet *packet, __u16 
 		packet->proto = service->port.proto;
 		packet->port = service->port.first;
 	}
+	/* Some are of a unit, known or not. */
+	if (made->units && made_random(made, 3) == 0) {
+		static const char *const numbers[] = {"127.255.0.1", "127.255.0.2", "127.255.0.3",
+						      "127.255.1.0", "127.255.16.0"};
+		bool from = made_random(made, 2);
+
+		*(from ? &packet->source : &packet->destination) =
+		    address_of(numbers[made_random(made, 5)]);
+		*(from ? &packet->source_kind : &packet->destination_kind) = WEIR_SELF;
+		*(from ? &packet->destination : &packet->source) = edge_address(made, false);
+	}
 	if (interface < made->env.nr_interfaces) {
 		packet->interface = made->env.interface[interface].name;
 		*zone = tables->zone[interface];
@@ -198,7 +209,8 @@ static void check_fragment(struct made *made, __u64 seed, const struct tables *t
 }
 
 struct seen { /* that the random policies reach what they are meant to reach */
-	size_t built, refused, allowed, denied, defaulted, failsafe, limited, zoned, exact, later;
+	size_t built, refused, allowed, denied, defaulted, failsafe, limited, zoned, exact, later,
+	    units;
 };
 
 static void check_tables(struct made *made, __u64 seed, const struct tables *tables,
@@ -221,6 +233,7 @@ static void check_tables(struct made *made, __u64 seed, const struct tables *tab
 		seen->failsafe += naive.action == WEIR_ACT_FAILSAFE;
 		seen->limited += naive.nr_limits > 0;
 		seen->zoned += zone > 0;
+		seen->units += packet.source.byte[12] == 127 || packet.destination.byte[12] == 127;
 		seen->later += naive.action == WEIR_ACT_LATER;
 	}
 }
@@ -277,15 +290,15 @@ static void test_tables_say_what_a_walk_over_all_rules_says(void **state)
 		check_policy(seed + i, 1, &seen);
 	print_message(
 	    "tables %zu, refused %zu; packets: allowed %zu, denied %zu, by default %zu, failsafe %zu, "
-	    "limited %zu, in zones %zu, judged later %zu\n",
+	    "limited %zu, in zones %zu, judged later %zu, of units %zu\n",
 	    seen.built, seen.refused, seen.allowed, seen.denied, seen.defaulted, seen.failsafe,
-	    seen.limited, seen.zoned, seen.later);
+	    seen.limited, seen.zoned, seen.later, seen.units);
 	if (n < 1000)
 		return;
 	assert_true(seen.built > n);
 	assert_true(seen.exact > n / 2 && seen.built - seen.exact > n / 2);
 	assert_true(seen.allowed > n && seen.denied > n && seen.defaulted > n);
-	assert_true(seen.later > n / 50);
+	assert_true(seen.later > n / 50 && seen.units > n / 10);
 	assert_true(seen.failsafe > n / 50 && seen.limited > n / 10 && seen.zoned > n / 10);
 }
 
