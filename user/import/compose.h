@@ -8,7 +8,7 @@
 #include "import/import.h"
 
 #define YAML_MAX_DEPTH 64
-#define YAML_MAX_NODES (1 << 20) /* counting what merge keys repeat */
+#define YAML_MAX_NODES (1 << 17) /* counting what merge keys repeat */
 
 enum ykind { Y_SCALAR, Y_LIST, Y_MAP };
 

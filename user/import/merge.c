@@ -3,11 +3,14 @@
 #include "import/compose.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 #define MAX_FILES 64 /* read on the way to one document, through include and extends */
 
-/** struct document - a file, read; @path as it was given or found. */
+/** struct document - a file, read; @path is the one that every way to it leads to. */
 struct document {
 	const char *path;
 	struct ynode *root;
@@ -261,6 +264,7 @@ static int parse(struct import *im, const char *path, struct ynode **ret)
 static int document_load(struct reading *reading, const char *path, struct ynode **ret)
 {
 	struct import *im = reading->im;
+	_cleanup_free_ char *real = realpath(path, NULL);
 	struct position at = {.file = path};
 	struct document *document;
 	struct ynode *root;
@@ -268,7 +272,7 @@ static int document_load(struct reading *reading, const char *path, struct ynode
 	int err;
 
 	for (size_t i = 0; i < reading->nr_documents; i++)
-		if (!strcmp(reading->document[i].path, path)) {
+		if (!strcmp(reading->document[i].path, real ? real : path)) {
 			*ret = reading->document[i].root;
 			return 0;
 		}
@@ -284,6 +288,10 @@ static int document_load(struct reading *reading, const char *path, struct ynode
 		return err;
 	/* Known from here on, as read: services extend others of their own file, and files include one another. */
 	*document = (struct document){.path = path, .root = root};
+	if (real)
+		document->path = import_text(im, real, strlen(real));
+	if (!document->path)
+		return -ENOMEM;
 	err = extend_all(reading, path, root, &root);
 	if (!err)
 		err = include_all(reading, path, &root);

@@ -411,7 +411,7 @@ static int on_extra_host(const struct reading *reading, const char *what, struct
 	if (!err && strstr(text, "host-gateway"))
 		diag_warn(
 		    reading->im->diag, &node->at,
-		    "service %.64s: host-gateway: this host's own ports stay closed to it; allow {from: %.64s, port: …} opens one",
+		    "service %.64s: host-gateway: this host's own ports stay closed to it; allow {from: %.64s, port: ...} opens one",
 		    reading->service->key, reading->service->key);
 	return err;
 }

@@ -205,6 +205,13 @@ static void put_service(struct writer *w, struct service *service)
 {
 	if (!visible(w, service))
 		return;
+	if (!isalnum((unsigned char)service->key[0])) {
+		diag_warn(
+		    w->im->diag, &service->at,
+		    "service %.64s: a policy cannot name it; only its networks are carried over",
+		    service->key);
+		return;
+	}
 	service->segment = unique(w, &w->segments, service->key);
 	if (service->mode == MODE_CONTAINER)
 		fprintf(w->out, "  %s: [{container: %s}]", service->segment, service->container);
@@ -398,7 +405,7 @@ static const char *why_closed(const struct writer *w, const struct service *serv
 {
 	switch (service->mode) {
 	case MODE_HOST:
-		return "network_mode host: they are this host's own ports: allow {to: self, port: …} opens one";
+		return "network_mode host: they are this host's own ports: allow {to: self, port: ...} opens one";
 	case MODE_NONE:
 		return "network_mode none: it has no network";
 	case MODE_SERVICE:
@@ -409,6 +416,8 @@ static const char *why_closed(const struct writer *w, const struct service *serv
 	}
 	if (!visible(w, service))
 		return "its traffic does not pass a bridge of this host";
+	if (!service->segment)
+		return "a policy cannot name it";
 	return has_way_out(w, service)
 		   ? NULL
 		   : "it is on internal networks only: the engine publishes none";
@@ -456,21 +465,34 @@ static bool on_one_network(const struct writer *w, const struct service *a, cons
 	return false;
 }
 
+static bool listed(const struct ports *ports, size_t n, const struct port *port)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ports->port[i].proto == port->proto && ports->port[i].first == port->first &&
+		    ports->port[i].last == port->last)
+			return true;
+	return false;
+}
+
 /* ", port: [tcp/1, tcp/2]" of what @service exposes or publishes; nothing where it names none. */
 static void put_service_list(struct writer *w, const struct service *service)
 {
-	const struct ports *lists[] = {&service->exposed, &service->published};
+	const struct ports *exposed = &service->exposed, *published = &service->published;
 	const char *before = ", port: [";
 
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		for (size_t j = 0; j < lists[i]->n; j++) {
-			const struct port *port = &lists[i]->port[j];
+	for (size_t i = 0; i < exposed->n + published->n; i++) {
+		size_t j = i - exposed->n;
+		const struct port *port = i < exposed->n ? &exposed->port[i] : &published->port[j];
 
-			fputs(before, w->out);
-			put_ports(w, port->proto, port->first, port->last);
-			before = ", ";
-		}
-	if (!strcmp(before, ", "))
+		if (i < exposed->n
+			? listed(exposed, i, port)
+			: listed(exposed, exposed->n, port) || listed(published, j, port))
+			continue;
+		fputs(before, w->out);
+		put_ports(w, port->proto, port->first, port->last);
+		before = ", ";
+	}
+	if (exposed->n || published->n)
 		fputs("]", w->out);
 }
 
