@@ -8,7 +8,7 @@ _weir() {
 	local -A options=(
 		[check]='--print' [apply]='--confirm --no-tests --verbose' [confirm]='' [rollback]='' [run]='--wait' [status]='--kernel'
 		[show]='--lines --all' [audit]='--follow --since --lines' [block]='--for --file' [unblock]='--file --all'
-		[detach]='' [help]='' [version]=''
+		[detach]='' [import]='--project --interface --env-file --tight' [help]='' [version]=''
 	)
 
 	COMPREPLY=()
@@ -17,11 +17,11 @@ _weir() {
 		mapfile -t COMPREPLY < <(compgen -W "$(ls /run/netns 2>/dev/null)" -- "$word")
 		return
 		;;
-	--pin-dir | --file)
+	--pin-dir | --file | --env-file)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
-	--confirm | --for | --since | --wait | --lines) return ;;
+	--confirm | --for | --since | --wait | --lines | --project | --interface) return ;;
 	esac
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
@@ -39,7 +39,9 @@ _weir() {
 		mapfile -t COMPREPLY < <(compgen -W "${!options[*]}" -- "$word")
 	elif [ "$command" = show ]; then
 		mapfile -t COMPREPLY < <(compgen -W 'rules limits flows blocks segments counters' -- "$word")
-	elif [[ $command =~ ^(check|apply|run)$ ]]; then
+	elif [ "$command" = import ] && [ "$previous" = import ]; then
+		mapfile -t COMPREPLY < <(compgen -W 'compose' -- "$word")
+	elif [[ $command =~ ^(check|apply|run|import)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 	fi
 }
