@@ -64,6 +64,14 @@ struct {
 } weir_local SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WEIR_MAX_UNITS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct weir_unit);
+} weir_unit SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, WEIR_MAX_BLOCKS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -89,18 +89,13 @@ static __u32 next_generation(const struct apply *a)
 
 /* ---- interfaces ---- */
 
-static bool same_role(const struct wanted *a, const struct wanted *b)
-{
-	return a->workload == b->workload;
-}
-
 /* A role that changes needs other programs; a trial could not give them back by itself. */
 static int check_roles(const struct apply *a, const struct wants *new)
 {
 	for (size_t i = 0; a->options->confirm_ms && i < new->n; i++) {
 		const struct wanted *had = wants_find(&a->wants, new->wanted[i].link->ifindex);
 
-		if (had && !same_role(had, &new->wanted[i]))
+		if (had && !wanted_alike(had, &new->wanted[i]))
 			return diag_fail(
 			    a->diag, -EOPNOTSUPP, NULL,
 			    "%s changes between interfaces and workloads: that cannot be tried, "
@@ -131,8 +126,11 @@ static int check_interfaces(struct apply *a)
 	if (err)
 		return oops(a, err, "cannot read the interfaces");
 	err = wants_missing(&a->links, a->policy, a->diag);
-	a->naming = (struct naming){
-	    .policy = a->policy, .slot = a->idle, .env = a->env, .zone = a->tables.zone};
+	a->naming = (struct naming){.policy = a->policy,
+				    .units = a->tables.weir_cfg->flags & WEIR_CFG_UNITS,
+				    .slot = a->idle,
+				    .env = a->env,
+				    .zone = a->tables.zone};
 	if (!err)
 		err = wants_build(&a->links, &a->naming, 1, &new);
 	/* Until the flip, and through a trial, everything that is watched stays so, as it is. */
@@ -145,6 +143,8 @@ static int check_interfaces(struct apply *a)
 		err = check_roles(a, &new);
 	if (!err)
 		err = wants_add(&a->wants, &new);
+	if (!err)
+		guards_check(&a->links, &a->wants);
 	if (!err)
 		err = check_attachable(a, &new);
 	wants_free(&new);
@@ -378,6 +378,7 @@ static int fill(struct apply *a)
 
 	if (err)
 		return oops(a, err, "cannot wait for running programs");
+	a->kernel->meta->flags &= ~META_GRACE;
 	clock_gettime(CLOCK_REALTIME, &now);
 	config->generation = a->generation;
 	config->applied_ns = now.tv_sec * 1000000000ULL + now.tv_nsec;
@@ -402,6 +403,7 @@ static struct bringing bringing_of(struct apply *a)
 				 .wants = &a->wants,
 				 .naming = &a->naming,
 				 .nr_naming = 1,
+				 .env = a->env,
 				 .change = &a->change,
 				 .since_ns = mono_ns(NULL),
 				 .ret_closed = &a->result->closed,
@@ -432,6 +434,10 @@ static int flip(struct apply *a)
 		return diag_fail(a->diag, err, NULL, "the policy in force changed meanwhile: %s",
 				 strerror(-err));
 	a->kernel->meta->generation = a->generation;
+	/* The other slot holds the policy before, as it was in force last. */
+	a->kernel->meta->flags &= ~META_STALE;
+	if (environment_has_engine(a->env))
+		a->kernel->meta->flags |= META_ENGINE;
 	return 0;
 }
 
@@ -463,6 +469,8 @@ static void finish(struct apply *a)
 		err = regions_carry(a);
 	if (!err && !a->options->confirm_ms)
 		err = only_new(a, &scratch);
+	if (!err && !a->options->confirm_ms)
+		err = marks_clear(a->kernel, a->env, &scratch);
 	if (err)
 		diag_warn(a->diag, NULL, "generation %u is in force, but cleaning up failed: %s",
 			  a->generation, scratch.error[0] ? scratch.error : strerror(-err));
@@ -475,7 +483,8 @@ static unsigned int attached(struct apply *a)
 	unsigned int n = 0;
 
 	if (wants_build(&a->links, &a->naming, 1, &new) == 0)
-		n = new.n;
+		for (size_t i = 0; i < new.n; i++)
+			n += !new.wanted[i].guard;
 	wants_free(&new);
 	return n;
 }
@@ -495,6 +504,8 @@ static int run(struct apply *a, const struct tables *tables)
 {
 	int err = check_word(a);
 
+	if (!err)
+		err = features_missing(tables, a->diag);
 	if (err)
 		return err;
 	a->idle = !a->running;

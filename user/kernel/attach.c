@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
+#include <net/if.h>
 #include <net/if_arp.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -29,16 +30,19 @@ int prog_for(const struct wanted *wanted, enum hook hook)
 	static const int workload[NR_HOOKS] = {-1, PROG_weir_wl_out, PROG_weir_wl_in};
 	static const int nic[NR_HOOKS] = {PROG_weir_xdp, PROG_weir_nic_in, PROG_weir_nic_out};
 	static const int bare[NR_HOOKS] = {-1, PROG_weir_l3_in, PROG_weir_l3_out};
+	static const int guard[NR_HOOKS] = {-1, PROG_weir_br_in, PROG_weir_br_out};
 
 	if (wanted->workload)
 		return workload[hook];
+	if (wanted->guard)
+		return guard[hook];
 	if (wanted->link->type != ARPHRD_ETHER)
 		return bare[hook];
 	return hook == HOOK_XDP && wanted->xdp == XDP_OFF ? -1 : nic[hook];
 }
 
 /* bpffs takes no dots, and a name must say nothing to a path: everything else is written as %XX. */
-static void pin_name(const char *ifname, enum hook hook, char *ret, size_t size)
+void pin_name(const char *ifname, enum hook hook, char *ret, size_t size)
 {
 	size_t n = 0;
 
@@ -80,23 +84,51 @@ struct tcx_query {
 	__u64 prog_attach_flags, link_ids, link_attach_flags, revision;
 };
 
+#define TCX_MAX 64
+
+/* Programs and links at a tcx hook, the first to run first. Returns how many, or -errno. */
+static int tcx_list(__u32 ifindex, __u32 attach_type, __u32 *progs, __u32 *links)
+{
+	struct tcx_query query = {.ifindex = ifindex,
+				  .attach_type = attach_type,
+				  .prog_ids = (__u64)(unsigned long)progs,
+				  .link_ids = (__u64)(unsigned long)links,
+				  .count = TCX_MAX};
+
+	if (syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof(query)) < 0)
+		return -errno;
+	return query.count < TCX_MAX ? query.count : TCX_MAX;
+}
+
 /*
  * A device that moved to another namespace takes its tcx links along, and its number may be another device's here now:
  * ask the device whether it holds the link. Where the kernel does not say, it does.
  */
 static bool tcx_holds(__u32 ifindex, __u32 attach_type, __u32 link_id)
 {
-	__u32 progs[64] = {}, links[64] = {};
-	struct tcx_query query = {.ifindex = ifindex,
-				  .attach_type = attach_type,
-				  .prog_ids = (__u64)(unsigned long)progs,
-				  .link_ids = (__u64)(unsigned long)links,
-				  .count = ARRAY_SIZE(links)};
+	__u32 progs[TCX_MAX], links[TCX_MAX];
+	int n = tcx_list(ifindex, attach_type, progs, links);
 
-	if (syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof(query)) < 0)
-		return errno != ENODEV && errno != ENOENT;
-	for (__u32 i = 0; i < query.count && i < ARRAY_SIZE(links); i++)
+	if (n < 0)
+		return n != -ENODEV && n != -ENOENT;
+	for (int i = 0; i < n; i++)
 		if (links[i] == link_id)
+			return true;
+	return false;
+}
+
+static enum bpf_attach_type tcx_type(enum hook hook)
+{
+	return hook == HOOK_IN ? TCX_INGRESS : TCX_EGRESS;
+}
+
+bool tcx_has(__u32 ifindex, enum hook hook, __u32 prog_id)
+{
+	__u32 progs[TCX_MAX], links[TCX_MAX];
+	int n = tcx_list(ifindex, tcx_type(hook), progs, links);
+
+	for (int i = 0; i < n; i++)
+		if (!prog_id || progs[i] == prog_id)
 			return true;
 	return false;
 }
@@ -107,34 +139,66 @@ struct pins_reader {
 	size_t capacity;
 };
 
+/* Returns 0; -ENOENT: no such pin, or none of a link. */
+static int pin_open(const struct kernel *kernel, const char *name, struct pinned_link *ret)
+{
+	struct link_info info;
+	int fd;
+
+	if (strlen(name) >= sizeof(ret->name) || pin_is_folder(kernel, "links", name))
+		return -ENOENT;
+	fd = pin_get(kernel, "links", name);
+	if (fd < 0)
+		return fd;
+	if (link_info(fd, &info)) {
+		close(fd);
+		return -EIO;
+	}
+	strcpy(ret->name, name);
+	ret->fd = fd;
+	ret->prog_id = info.prog_id;
+	ret->ifindex = info.ifindex;
+	if (info.type == LINK_TYPE_TCX && !tcx_holds(info.ifindex, info.attach_type, info.id))
+		ret->ifindex = 0;
+	ret->hook = info.type == LINK_TYPE_XDP	      ? HOOK_XDP
+		    : info.attach_type == TCX_INGRESS ? HOOK_IN
+						      : HOOK_OUT;
+	return 0;
+}
+
 static int read_pin(void *arg, const char *name)
 {
 	struct pins_reader *reader = arg;
 	struct pinned_links *pins = reader->pins;
-	struct pinned_link *pin;
-	struct link_info info;
-	int fd;
+	struct pinned_link pin;
+	int err = pin_open(reader->kernel, name, &pin);
 
-	if (strlen(name) >= sizeof(pin->name) || pin_is_folder(reader->kernel, "links", name))
-		return 0;
-	fd = pin_get(reader->kernel, "links", name);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	if (link_info(fd, &info) ||
-	    mem_grow(&pins->pin, pins->n, &reader->capacity, sizeof(*pins->pin))) {
-		close(fd);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (mem_grow(&pins->pin, pins->n, &reader->capacity, sizeof(*pins->pin))) {
+		close(pin.fd);
 		return -EIO;
 	}
-	pin = &pins->pin[pins->n++];
-	strcpy(pin->name, name);
-	pin->fd = fd;
-	pin->prog_id = info.prog_id;
-	pin->ifindex = info.ifindex;
-	if (info.type == LINK_TYPE_TCX && !tcx_holds(info.ifindex, info.attach_type, info.id))
-		pin->ifindex = 0;
-	pin->hook = info.type == LINK_TYPE_XDP	      ? HOOK_XDP
-		    : info.attach_type == TCX_INGRESS ? HOOK_IN
-						      : HOOK_OUT;
+	pins->pin[pins->n++] = pin;
+	return 0;
+}
+
+int pinned_links_of(const struct kernel *kernel, const char *ifname, struct pinned_links *ret)
+{
+	struct pinned_links pins = {};
+	struct pins_reader reader = {.kernel = kernel, .pins = &pins};
+	char name[64];
+	int err = 0;
+
+	for (int hook = 0; hook < NR_HOOKS && !err; hook++) {
+		pin_name(ifname, hook, name, sizeof(name));
+		err = read_pin(&reader, name);
+	}
+	if (err) {
+		pinned_links_free(&pins);
+		return err;
+	}
+	*ret = pins;
 	return 0;
 }
 
@@ -337,11 +401,11 @@ static int attach_xdp(const struct attaching *a)
 	return link_pinned(a, fd);
 }
 
-static int attach_clsact(const struct attaching *a)
+static int try_clsact(const struct attaching *a)
 {
 	__u32 ifindex = a->wanted->link->ifindex;
 	struct undo *undo = change_note(a->change, UNDO_FILTER_MADE);
-	int made, err;
+	int made;
 
 	if (!undo)
 		return -ENOMEM;
@@ -349,9 +413,15 @@ static int attach_clsact(const struct attaching *a)
 	undo->hook = a->hook;
 	made = make_qdisc(ifindex);
 	if (made < 0)
-		return failed(a, made, "the clsact qdisc");
+		return made;
 	undo->made_qdisc = made;
-	err = filter_put(a->kernel, ifindex, a->hook, a->prog_fd, false);
+	return filter_put(a->kernel, ifindex, a->hook, a->prog_fd, false);
+}
+
+static int attach_clsact(const struct attaching *a)
+{
+	int err = try_clsact(a);
+
 	return err ? failed(a, err, "a clsact filter") : 0;
 }
 
@@ -363,14 +433,28 @@ int tcx_link(int prog_fd, __u32 ifindex, enum hook hook)
 	if (fd)
 		return fd;
 	libbpf_quiet();
-	fd = bpf_link_create(prog_fd, ifindex, hook == HOOK_IN ? TCX_INGRESS : TCX_EGRESS, &opts);
+	fd = bpf_link_create(prog_fd, ifindex, tcx_type(hook), &opts);
 	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * A tcx link waits for a grace period under the lock of all network configuration: 5 to 16 ms a hook, and a clsact
+ * filter 0.1 ms. Where somebody waits the filter comes first, and settle.c puts a link in its place when there is time: a
+ * packet pays 90 ns more for a filter. Behind somebody else's tcx program it might see nothing.
+ */
+static bool quickly(const struct attaching *a)
+{
+	return a->wanted->quick && !tcx_has(a->wanted->link->ifindex, a->hook, 0) &&
+	       !fault("quick") && try_clsact(a) == 0;
 }
 
 static int attach_tc(const struct attaching *a)
 {
-	int fd = tcx_link(a->prog_fd, a->wanted->link->ifindex, a->hook);
+	int fd;
 
+	if (quickly(a))
+		return 0;
+	fd = tcx_link(a->prog_fd, a->wanted->link->ifindex, a->hook);
 	if (fd >= 0)
 		return link_pinned(a, fd);
 	/* Kernels before 6.6 do not know the attach type. */
@@ -455,6 +539,7 @@ static int attach_one(const struct attaching *a, const struct pinned_links *pins
 {
 	__u32 ifindex = a->wanted->link->ifindex, prog_id;
 	const struct pinned_link *pin = pinned_link_find(pins, ifindex, a->hook);
+	struct weir_iface iface;
 
 	if (pin && a->hook == HOOK_XDP && !mode_fits(a->wanted)) {
 		int err = give_up_xdp(a, pin);
@@ -463,12 +548,26 @@ static int attach_one(const struct attaching *a, const struct pinned_links *pins
 			return err;
 		pin = NULL;
 	}
-	if (pin)
-		return replace_link(a, pin);
+	if (pin) {
+		int err = replace_link(a, pin);
+
+		/* What settle.c was about to remove when it was cut short. */
+		if (!err && iface_read(a->kernel, ifindex, &iface) && iface.flags & IFACE_CLSACT)
+			err = detach_filter(a->kernel, ifindex, a->hook, false);
+		return err;
+	}
 	if (a->hook == HOOK_XDP)
 		return attach_xdp(a);
 	prog_id = filter_query(a->kernel, ifindex, a->hook);
 	return prog_id ? replace_filter(a, prog_id) : attach_tc(a);
+}
+
+/* Before a policy with units comes into force: by the one that still is, TC judges as XDP does. */
+static int leave_xdp(const struct attaching *a, const struct pinned_links *pins)
+{
+	const struct pinned_link *pin = pinned_link_find(pins, a->wanted->link->ifindex, HOOK_XDP);
+
+	return pin ? give_up_xdp(a, pin) : 0;
 }
 
 int attach_interface(struct kernel *kernel, const struct programs *programs,
@@ -486,8 +585,12 @@ int attach_interface(struct kernel *kernel, const struct programs *programs,
 				      .change = change,
 				      .diag = diag};
 
-		if (prog < 0)
+		if (prog < 0) {
+			err = wanted->units && order[i] == HOOK_XDP ? leave_xdp(&a, pins) : 0;
+			if (err)
+				return err;
 			continue;
+		}
 		a.prog_fd = programs->fd[prog];
 		err = fault("attach");
 		if (err)
@@ -530,6 +633,85 @@ int detach_pin(struct kernel *kernel, const struct pinned_link *pin)
 	/* Whoever else holds the link would keep the program attached: detach it, do not only let go. */
 	bpf_link_detach(pin->fd);
 	return pin_remove(kernel, "links", pin->name);
+}
+
+/* The name that pin_name() made it of; "" where it made none such. */
+static void ifname_of(const char *pin, char *ret, size_t size)
+{
+	const char *end = strrchr(pin, '-');
+	unsigned int byte;
+	size_t n = 0;
+
+	for (const char *p = pin; end && p < end && n + 1 < size; p++) {
+		bool coded = *p == '%' && sscanf(p + 1, "%2X", &byte) == 1;
+
+		ret[n++] = coded ? (char)byte : *p;
+		p += coded ? 2 : 0;
+	}
+	ret[n] = '\0';
+}
+
+static int sweep_pin(void *arg, const char *name)
+{
+	struct kernel *kernel = arg;
+	struct pinned_link pin;
+	char ifname[IF_NAMESIZE];
+	int err;
+
+	/* Only what bears a name that no interface has is worth opening. */
+	ifname_of(name, ifname, sizeof(ifname));
+	if (ifname[0] && if_nametoindex(ifname))
+		return 0;
+	err = pin_open(kernel, name, &pin);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (!pin.ifindex)
+		err = detach_pin(kernel, &pin);
+	close(pin.fd);
+	return err;
+}
+
+int pins_sweep(struct kernel *kernel)
+{
+	return pin_each(kernel, "links", sweep_pin, kernel);
+}
+
+int detach_named(struct kernel *kernel, const struct link *link)
+{
+	struct pinned_links pins = {};
+	int err = pinned_links_of(kernel, link->name, &pins);
+
+	for (size_t i = 0; i < pins.n && !err; i++)
+		if (pins.pin[i].ifindex == link->ifindex)
+			err = detach_pin(kernel, &pins.pin[i]);
+	pinned_links_free(&pins);
+	return err;
+}
+
+int attach_settle(struct kernel *kernel, const struct wanted *wanted, enum hook hook,
+		  int nothing_fd)
+{
+	struct change change = {};
+	struct diag scratch = {};
+	int prog = prog_for(wanted, hook), fd, err;
+	struct attaching a = {
+	    .kernel = kernel, .wanted = wanted, .hook = hook, .change = &change, .diag = &scratch};
+
+	/* Waiting for the grace period is a program that leaves everything to the filter; changing it waits for none. */
+	fd = tcx_link(nothing_fd, wanted->link->ifindex, hook);
+	if (fd < 0)
+		return fd;
+	err = link_pinned(&a, fd);
+	if (!err && bpf_link_update(fd, kernel->programs.fd[prog], NULL) < 0)
+		err = -errno;
+	if (err) {
+		change_undo(kernel, &change);
+	} else {
+		change_keep(&change);
+		err = detach_filter(kernel, wanted->link->ifindex, hook, false);
+	}
+	diag_reset(&scratch);
+	return err;
 }
 
 /* ---- all hooks to another set of programs ---- */

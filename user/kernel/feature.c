@@ -3,6 +3,8 @@
 #include "kernel/internal.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/membarrier.h>
@@ -11,7 +13,7 @@
 #include <sys/syscall.h>
 
 /* r0 = -1 (TC_ACT_UNSPEC: the next one decides); exit */
-static int nothing_program(void)
+int program_nothing(void)
 {
 	static const struct bpf_insn insns[] = {
 	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = -1},
@@ -26,7 +28,7 @@ static int nothing_program(void)
 /* On loopback, which weir never watches, and gone with the descriptor. */
 static int try_tcx(void)
 {
-	_cleanup_close_ int prog = nothing_program();
+	_cleanup_close_ int prog = program_nothing();
 	_cleanup_close_ int link = -1;
 
 	if (prog < 0)
@@ -61,6 +63,62 @@ static int try_batch(void)
 		   : 0;
 }
 
+/* A function of the kernel or of its conntrack module that programs may call: BTF says so. */
+static int find_kfunc(const char *name)
+{
+	struct btf *vmlinux = btf__load_vmlinux_btf(), *module;
+	int err = -ENOENT;
+
+	if (!vmlinux)
+		return -errno;
+	if (btf__find_by_name_kind(vmlinux, name, BTF_KIND_FUNC) >= 0)
+		err = 0;
+	module = err ? btf__load_module_btf("nf_conntrack", vmlinux) : NULL;
+	if (module && btf__find_by_name_kind(module, name, BTF_KIND_FUNC) >= 0)
+		err = 0;
+	btf__free(module);
+	btf__free(vmlinux);
+	return err;
+}
+
+static int try_ct(void)
+{
+	libbpf_quiet();
+	return fault("bpf_skb_ct_lookup") ? -ENOENT : find_kfunc("bpf_skb_ct_lookup");
+}
+
+static int try_cgroup(void)
+{
+	int offers;
+
+	libbpf_quiet();
+	if (fault("bpf_sk_cgroup_id"))
+		return -ENOENT;
+	offers = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_sk_cgroup_id, NULL);
+	return offers < 0 ? offers : offers ? 0 : -EOPNOTSUPP;
+}
+
+bool feature_ct(void)
+{
+	return try_ct() == 0;
+}
+
+int features_missing(const struct tables *tables, struct diag *diag)
+{
+	__u32 flags = tables->weir_cfg->flags;
+
+	if (flags & WEIR_CFG_LATER && try_ct())
+		return diag_fail(
+		    diag, -EOPNOTSUPP, NULL,
+		    "this kernel does not offer bpf_skb_ct_lookup (nf_conntrack with BTF), which "
+		    "services: needs where endpoints of one address are treated differently");
+	if (flags & WEIR_CFG_UNITS && try_cgroup())
+		return diag_fail(
+		    diag, -EOPNOTSUPP, NULL,
+		    "this kernel does not offer bpf_sk_cgroup_id, which {unit: …} needs");
+	return 0;
+}
+
 static const struct {
 	const char *name, *without;
 	int (*try)(void);
@@ -68,6 +126,9 @@ static const struct {
     {"BTF of the kernel", "no policy can be applied", try_btf},
     {"tcx links", "TC hooks are clsact filters", try_tcx},
     {"membarrier", "a swap waits by replacing a map in a map", try_membarrier},
+    {"bpf_skb_ct_lookup",
+     "who is behind NAT is not known, services: with differing endpoints are refused", try_ct},
+    {"bpf_sk_cgroup_id", "{unit: ...} is refused", try_cgroup},
     {"map batches", "tables are read entry by entry", try_batch},
 };
 

@@ -11,7 +11,7 @@
 #include "kernel/region.h"
 
 /* Layout of pins that this version understands; anything else is refused with -EBADMSG. */
-#define WEIR_PIN_VERSION 1
+#define WEIR_PIN_VERSION 2
 
 /**
  * struct weir_meta - the one entry of weir_meta, mmapable, user space only.
@@ -27,12 +27,18 @@ struct weir_meta {
 	__u64 pad[4];
 };
 #define META_FAKE_CLOCK 0x1
+#define META_GRACE	0x2 /* the idle slot judged until a moment ago: grace() before it is written */
+#define META_STALE \
+	0x4 /* the idle slot holds the policy in force with addresses of before: nothing to go back to */
+#define META_ENGINE \
+	0x8 /* an engine says who may be bound: where nobody asked it, bindings stay as they are */
 
 /* Maps outside the slots that programs declare. */
 #define STATE_MAPS(X)   \
 	X(weir_control) \
 	X(weir_iface)   \
 	X(weir_local)   \
+	X(weir_unit)    \
 	X(weir_tat)     \
 	X(weir_over)    \
 	X(weir_flow)    \
@@ -92,6 +98,8 @@ enum prog_id {
 	PROG_weir_wl_in,
 	PROG_weir_l3_in,
 	PROG_weir_l3_out,
+	PROG_weir_br_in,
+	PROG_weir_br_out,
 	NR_PROGS
 };
 
@@ -168,6 +176,9 @@ int map_read(int fd, __u32 first, __u32 n, void *values, size_t value_size);
 /** map_each() - walk a hash or trie; entries that vanish meanwhile are skipped. */
 int map_each(int fd, size_t key_size, size_t value_size,
 	     int (*each)(void *arg, const void *key, const void *value), void *arg);
+/** hash_each() - the same for a hash that fits in memory: few calls, and @each sees what was there when it began. */
+int hash_each(int fd, size_t key_size, size_t value_size,
+	      int (*each)(void *arg, const void *key, const void *value), void *arg);
 
 /* ---- load.c ---- */
 const char *prog_name(enum prog_id id);
@@ -204,11 +215,18 @@ void load_remove(struct kernel *kernel);
 /* ---- attach.c, attachment of one interface; change.c: how it is taken back ---- */
 enum hook { HOOK_XDP, HOOK_IN, HOOK_OUT, NR_HOOKS };
 
-/** struct wanted - an interface that some policy in force names. */
+/**
+ * struct wanted - an interface that some policy in force names, or a bridge of such.
+ * @guard:  a bridge all of whose ports are workloads (WEIR_IF_GUARD)
+ * @units:  the policy names units: XDP knows no sockets' cgroups, TC judges
+ * @quick:  a TC hook that is not there yet becomes a clsact filter at first (settle.c)
+ * @bridge: of a workload: the guarded bridge that it is a port of, or NULL
+ */
 struct wanted {
 	const struct link *link;
-	bool workload;
+	bool workload, guard, units, quick;
 	enum xdp_mode xdp;
+	const struct link *bridge;
 };
 
 /** struct pinned_link - one pin in links/. @ifindex 0: its interface is gone or somebody detached it. */
@@ -224,7 +242,11 @@ struct pinned_links {
 	size_t n;
 };
 int pinned_links_read(const struct kernel *kernel, struct pinned_links *ret);
+/** pinned_links_of() - those that bear the name of one interface. */
+int pinned_links_of(const struct kernel *kernel, const char *ifname, struct pinned_links *ret);
 void pinned_links_free(struct pinned_links *pins);
+/** pin_name() - name in links/ of a hook's pin. */
+void pin_name(const char *ifname, enum hook hook, char *ret, size_t size);
 const struct pinned_link *pinned_link_find(const struct pinned_links *pins, __u32 ifindex,
 					   enum hook hook);
 
@@ -265,6 +287,8 @@ int pins_follow_names(const struct kernel *kernel, struct pinned_links *pins,
 		      const struct links *links);
 /** tcx_link() - attach at the head of a TC hook's chain. Returns a link; -EINVAL where the kernel has no tcx. */
 int tcx_link(int prog_fd, __u32 ifindex, enum hook hook);
+/** tcx_has() - is a program (0: any) attached there by a tcx link, whoever's? */
+bool tcx_has(__u32 ifindex, enum hook hook, __u32 prog_id);
 int prog_for(const struct wanted *wanted, enum hook hook); /* enum prog_id or -1 */
 /** attach_check() - would attaching @wanted collide with another XDP program? -EBUSY names it. */
 int attach_check(const struct pinned_links *pins, const struct wanted *wanted, struct diag *diag);
@@ -272,6 +296,9 @@ int attach_check(const struct pinned_links *pins, const struct wanted *wanted, s
 int attach_interface(struct kernel *kernel, const struct programs *programs,
 		     const struct pinned_links *pins, const struct wanted *wanted,
 		     struct change *change, struct diag *diag);
+/** attach_settle() - a tcx link in place of our filter. @nothing_fd: program_nothing() */
+int attach_settle(struct kernel *kernel, const struct wanted *wanted, enum hook hook,
+		  int nothing_fd);
 /** attach_replace() - all hooks that are in place now go to @programs; @between (or NULL) is called after each. */
 int attach_replace(struct kernel *kernel, const struct programs *programs,
 		   const struct pinned_links *pins, const struct links *links,
@@ -279,6 +306,10 @@ int attach_replace(struct kernel *kernel, const struct programs *programs,
 __u32 prog_id_of(int fd);
 /** detach_hook() - remove a hook of ours; what is not there is no error. */
 int detach_pin(struct kernel *kernel, const struct pinned_link *pin);
+/** pins_sweep() - remove pins of interfaces that are gone. */
+int pins_sweep(struct kernel *kernel);
+/** detach_named() - remove the pins that bear the interface's name, whatever hook they are of. */
+int detach_named(struct kernel *kernel, const struct link *link);
 int detach_filter(const struct kernel *kernel, __u32 ifindex, enum hook hook, bool qdisc);
 int filter_put(const struct kernel *kernel, __u32 ifindex, enum hook hook, int prog_fd,
 	       bool replace);
@@ -320,6 +351,11 @@ void slot_sizes(const struct kernel *kernel, const struct tables *tables, unsign
 int slot_fill(struct kernel *kernel, const struct tables *tables, unsigned int slot,
 	      struct diag *diag);
 int slot_invalidate(struct kernel *kernel, unsigned int slot);
+/** slot_fits() - have the maps of @slot room for @tables? */
+bool slot_fits(const struct kernel *kernel, const struct tables *tables, unsigned int slot);
+/** slot_amend() - slot_fill(), writing only what differs; *@ret_bytes: how much that was. */
+int slot_amend(struct kernel *kernel, const struct tables *tables, unsigned int slot,
+	       size_t *ret_bytes, struct diag *diag);
 
 /* ---- carry.c ---- */
 struct carry;
@@ -374,15 +410,67 @@ struct local_set {
 	} * entry;
 	size_t n, capacity;
 };
-/** local_build() - bindings of the wanted workloads and addresses of this node, @now: what is bound already. */
-int local_build(const struct wanted *wanted, size_t n, const struct local_set *now,
-		struct local_set *ret);
+struct bringing;
 void local_free(struct local_set *set);
 int local_read(const struct kernel *kernel, struct local_set *ret);
-/** local_sync() - make weir_local hold @want: additions first, then single deletes. */
+/** local_find() - in a sorted set; NULL: not there. */
+const struct local_entry *local_find(const struct local_set *set, const struct weir_local_key *key);
+int local_add(struct local_set *set, const struct weir_local_key *key,
+	      const struct weir_local *value);
+/** local_key() - link-local addresses are scoped to @scope, all others to 0. */
+struct weir_local_key local_key(const struct link_address *address, __u32 scope);
+bool local_loopback(const struct link_address *address);
+/** local_settle() - sorted, one entry a key; a real address wins over a broadcast address. */
+void local_settle(struct local_set *set);
+/** local_self() - this node's own addresses. */
+int local_self(struct local_set *set);
+/** local_without() - but for bindings of the interfaces that @leave_out says. */
+int local_without(const struct local_set *set, bool (*leave_out)(void *arg, __u32 ifindex),
+		  void *arg, struct local_set *ret);
+/**
+ * local_sync() - make weir_local hold @want: additions first, then single deletes.
+ * @only: of what is there now, only bindings of this interface go; 0: all that @want has not
+ */
 int local_sync(struct kernel *kernel, const struct local_set *now, const struct local_set *want,
-	       struct change *change, struct diag *diag);
+	       __u32 only, struct change *change, struct diag *diag);
 bool local_bound(const struct local_set *set, __u32 ifindex);
+
+/* ---- bind.c ---- */
+/** local_build() - bindings of the wanted workloads, addresses of this node, marks; @now: what weir_local holds. */
+int local_build(const struct kernel *kernel, const struct bringing *b, const struct local_set *now,
+		struct local_set *ret);
+/** bind_one() - what is behind one workload, without a look at the others. */
+int bind_one(struct kernel *kernel, const struct wanted *wanted, const struct environment *env,
+	     struct change *change, bool *ret_bound, struct diag *diag);
+int unbind(struct kernel *kernel, __u32 ifindex, struct change *change, struct diag *diag);
+
+/** bind_as_is - an environment for who has not asked the engine: nobody is bound anew. */
+extern const struct environment bind_as_is;
+static inline bool environment_has_engine(const struct environment *env)
+{
+	return env && (env->engine_unknown || env->nr_engine_subnets);
+}
+
+/* ---- mark.c ---- */
+/**
+ * marks_clear() - remove marks of addresses (WEIR_LOCAL_GONE) that no tables in reach name any more; @env: what those of
+ * the policy in force were compiled with.
+ */
+int marks_clear(struct kernel *kernel, const struct environment *env, struct diag *diag);
+
+/* ---- iface.c ---- */
+struct naming;
+/** iface_read() - false, and zeroes, where there is no entry. */
+bool iface_read(const struct kernel *kernel, __u32 ifindex, struct weir_iface *ret);
+/** iface_put() - an entry for @link. @bridge: the guarded bridge that it is a port of, or NULL */
+int iface_put(struct kernel *kernel, const struct link *link, const struct link *bridge,
+	      __u32 flags, const struct naming *naming, size_t n, struct change *change);
+int iface_put_wanted(struct kernel *kernel, const struct wanted *wanted, bool closed,
+		     const struct naming *naming, size_t n, struct change *change);
+/** iface_own_qdisc() - remember that the clsact qdisc there is of our making, where the change says so. */
+int iface_own_qdisc(struct kernel *kernel, __u32 ifindex, struct change *change);
+/** ifaces_put() - entries for all interfaces; workloads that @local has no binding for are closed. */
+int ifaces_put(struct kernel *kernel, const struct bringing *b, const struct local_set *local);
 
 /* ---- state.c ---- */
 /** overflows_in_use() - overflow entries that somebody owes to. */
@@ -398,13 +486,17 @@ struct zones_found {
 /** zones_find() - zones in @slot of the interfaces that are new; cheap where no rule says `on:`. */
 int zones_find(struct kernel *kernel, unsigned int slot, const struct links *links,
 	       const struct wants *wants, struct zones_found *ret);
+/** zone_find_workload() - of a workload that is new; the other interfaces are looked at only where a rule's `on:` names it. */
+int zone_find_workload(struct kernel *kernel, unsigned int slot, const struct link *link,
+		       struct zones_found *ret);
 void zones_found_clear(struct zones_found *found);
 
-/* ---- follow.c ---- */
+/* ---- wants.c ---- */
 /** struct naming - what one policy names: patterns, and the zones of its slot. */
 struct naming {
 	const struct policy *policy;
-	int slot; /* whose zones these are */
+	bool units; /* WEIR_CFG_UNITS */
+	int slot;   /* whose zones these are */
 	const struct environment *env;
 	const __u16 *zone; /* by index in @env; NULL: keep what weir_iface says */
 };
@@ -412,6 +504,10 @@ struct wants {
 	struct wanted *wanted;
 	size_t n, capacity;
 };
+/** wants_match() - what @link is to the first of @naming that names it. */
+bool wants_match(const struct naming *naming, size_t n, const struct link *link,
+		 struct wanted *ret);
+/** wants_build() - what @naming names, and guards. */
 int wants_build(const struct links *links, const struct naming *naming, size_t n,
 		struct wants *ret);
 /** wants_watched() - what weir_iface says is watched now, role and XDP as they are. */
@@ -420,13 +516,61 @@ int wants_watched(const struct kernel *kernel, const struct links *links, struct
 int wants_add(struct wants *wants, const struct wants *more);
 void wants_free(struct wants *wants);
 const struct wanted *wants_find(const struct wants *wants, __u32 ifindex);
+/** wanted_alike() - the same role, and so the same programs. */
+bool wanted_alike(const struct wanted *a, const struct wanted *b);
 /** wants_missing() - -ENODEV: a NIC that @policy names without a pattern is not there. */
 int wants_missing(const struct links *links, const struct policy *policy, struct diag *diag);
+/** named_missing() - call @each for NICs that the policy in @slot names without a pattern and that are not there. */
+int named_missing(struct kernel *kernel, unsigned int slot, const struct links *links,
+		  int (*each)(void *arg, const char *name), void *arg);
+
+/* ---- naming.c ---- */
+struct namings {
+	struct policy *policy[WEIR_NR_SLOTS];
+	struct naming naming[WEIR_NR_SLOTS];
+	size_t n;
+};
+/** naming_policy() - the policy in @slot as far as interfaces go, and nothing else of it. */
+int naming_policy(struct kernel *kernel, unsigned int slot, const struct weir_config *config,
+		  struct policy **ret, struct diag *diag);
+/** namings_read() - what the policy in force names, with @both that in the other slot as well; without zones. */
+int namings_read(struct kernel *kernel, bool both, struct namings *ret, struct diag *diag);
+void namings_free(struct namings *namings);
+
+/* ---- feature.c ---- */
+/** program_nothing() - a TC program that leaves every packet to the next one. Returns a descriptor or -errno. */
+int program_nothing(void);
+/** features_missing() - -EOPNOTSUPP: @tables need what this kernel has not, @diag names it. */
+int features_missing(const struct tables *tables, struct diag *diag);
+bool feature_ct(void);
+
+/* ---- settle.c ---- */
+/** settle_filters() - begin no more once @budget_ns are over; what fails stays as it is. */
+void settle_filters(struct kernel *kernel, const struct wants *wants, __u64 budget_ns);
+
+/* ---- guard.c ---- */
+/** bridge_watched() - a bridge all of whose ports are wanted, whatever they are. */
+bool bridge_watched(const struct links *links, const struct wants *wants,
+		    const struct link *bridge);
+/** guard_possible() - a bridge that may have a guard, if all its ports are workloads. */
+bool guard_possible(const struct naming *naming, size_t n, const struct link *bridge);
+/** guards_add() - guards for all bridges of workloads. */
+int guards_add(const struct links *links, const struct naming *naming, size_t n,
+	       struct wants *wants);
+/** guard_drop() - its hooks go at once; its entry is an unwatched bridge's. */
+int guard_drop(struct kernel *kernel, const struct link *link, const struct weir_iface *iface,
+	       struct change *change);
+/** guards_check() - guards that are wanted but may no longer be are none; ports know their bridge. */
+void guards_check(const struct links *links, struct wants *wants);
+
+/* ---- follow.c ---- */
 
 /**
  * struct bringing - arguments of follow_bring() and follow_drop().
  * @since_ns:   when the links were read
+ * @env:        who may be bound; NULL: everybody
  * @keep_going: an interface that fails does not keep the others from their hooks; the first error is returned
+ * @hooks_first: a workload that nobody knew is bound when its hooks are in place, not before
  */
 struct bringing {
 	const struct programs *programs;
@@ -434,9 +578,10 @@ struct bringing {
 	const struct wants *wants;
 	const struct naming *naming;
 	size_t nr_naming;
+	const struct environment *env;
 	struct change *change;
 	__u64 since_ns;
-	bool keep_going;
+	bool keep_going, hooks_first;
 	unsigned int *ret_closed;
 	__u64 *ret_window_ns;
 	struct diag *diag;
@@ -446,10 +591,7 @@ int follow_bring(struct kernel *kernel, const struct bringing *b);
 /** follow_drop() - hooks and entries of what is not wanted. */
 int follow_drop(struct kernel *kernel, const struct bringing *b);
 /** follow_slots() - both of these for the policy in force, with @both for those of both slots. */
-int follow_slots(struct kernel *kernel, bool both, unsigned int *ret_changes, __u64 *ret_window_ns,
-		 struct diag *diag);
-/** named_missing() - call @each for NICs that the policy in @slot names without a pattern and that are not there. */
-int named_missing(struct kernel *kernel, unsigned int slot, const struct links *links,
-		  int (*each)(void *arg, const char *name), void *arg);
+int follow_slots(struct kernel *kernel, bool both, const struct environment *env,
+		 unsigned int *ret_changes, __u64 *ret_window_ns, struct diag *diag);
 
 #endif

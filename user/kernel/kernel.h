@@ -76,13 +76,16 @@ int kernel_detach(struct kernel *kernel, struct diag *diag);
 /**
  * kernel_update() - the policy in force with other addresses behind its followed names: no new programs, no hooks, only
  * what differs is written, to the idle slot, then the word flips to a new generation.
- * @policy: must have the rules and limits of the one in force; @tables: compiled from it
+ * @policy: must have the rules and limits of the one in force; @tables: compiled from it and @env
+ *
+ * The slot that is left holds the same policy with addresses of before: nothing to go back to, so kernel_rollback() has
+ * none until the next kernel_apply().
  *
  * -E2BIG: the tables have no room for it (kernel_apply() makes some); -EINPROGRESS: a trial is pending; -ESTALE: another
  * policy is in force; others as kernel_apply(). The grace period of the slot is waited for by the next change, not here.
  */
 int kernel_update(struct kernel *kernel, const struct policy *policy, const struct tables *tables,
-		  struct apply_result *ret, struct diag *diag);
+		  const struct environment *env, struct apply_result *ret, struct diag *diag);
 
 /* ---- following the host (weir run; also done once by kernel_apply) ---- */
 
@@ -124,9 +127,12 @@ int kernel_follow_links(struct kernel *kernel, const struct environment *env,
 
 /* ---- state, for status and show ---- */
 
+enum interface_role { INTERFACE_NIC, INTERFACE_WORKLOAD, INTERFACE_BRIDGE };
+
 struct interface_status {
 	char name[16];
-	__u32 ifindex; /* 0: the policy names it, but there is none of that name */
+	__u32 ifindex;		  /* 0: the policy names it, but there is none of that name */
+	enum interface_role role; /* a bridge: one of workloads, which its hooks guard */
 	bool workload;
 	bool attached;
 	bool closed;	  /* workload without a binding */

@@ -135,25 +135,63 @@ static int on_link(const struct nlmsghdr *message, void *arg)
 	return MNL_CB_OK;
 }
 
-int links_read(struct links *ret)
+/* Counters are a third of what the kernel would say about an interface. */
+static struct nlmsghdr *ask(char *buffer, __u16 flags, __u32 ifindex)
 {
-	char buffer[MNL_NLMSG_HDRLEN + 64] = {};
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct ifinfomsg *info;
-	struct links links = {};
-	int err;
 
 	request->nlmsg_type = RTM_GETLINK;
-	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request->nlmsg_flags = NLM_F_REQUEST | flags;
 	info = mnl_nlmsg_put_extra_header(request, sizeof(*info));
 	info->ifi_family = AF_UNSPEC;
-	err = dump_retry(request, on_link, &links, &links.n);
+	info->ifi_index = ifindex;
+	mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	return request;
+}
+
+static int links_dump(struct nlmsghdr *request, struct links *ret)
+{
+	struct links links = {};
+	int err = dump_retry(request, on_link, &links, &links.n);
+
 	if (err) {
 		links_free(&links);
 		return err;
 	}
 	*ret = links;
 	return 0;
+}
+
+int links_read(struct links *ret)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 64] = {};
+
+	return links_dump(ask(buffer, NLM_F_DUMP, 0), ret);
+}
+
+int links_read_ports(__u32 master, struct links *ret)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 64] = {};
+	struct nlmsghdr *request = ask(buffer, NLM_F_DUMP, 0);
+
+	mnl_attr_put_u32(request, IFLA_MASTER, master);
+	return links_dump(request, ret);
+}
+
+int link_read(__u32 ifindex, struct link *ret)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 64] = {};
+	struct links links = {};
+	/* The acknowledgement ends it, as the last message of a dump would. */
+	int err = links_dump(ask(buffer, NLM_F_ACK, ifindex), &links);
+
+	if (!err && links.n)
+		*ret = links.link[0];
+	else if (!err)
+		err = -ENODEV;
+	links_free(&links);
+	return err;
 }
 
 void links_free(struct links *links)

@@ -38,6 +38,10 @@ struct links {
 
 /** links_read() - all interfaces of the current network namespace. Returns 0 or -errno. */
 int links_read(struct links *ret);
+/** link_read() - one interface; -ENODEV: there is none (any more). */
+int link_read(__u32 ifindex, struct link *ret);
+/** links_read_ports() - the interfaces that are ports of @master; the others are not looked at. */
+int links_read_ports(__u32 master, struct links *ret);
 void links_free(struct links *links);
 const struct link *links_find(const struct links *links, __u32 ifindex);
 const struct link *links_by_name(const struct links *links, const char *name);

@@ -16,7 +16,8 @@ static const char *const prog_names[NR_PROGS] = {
     [PROG_weir_xdp] = "weir_xdp",	  [PROG_weir_nic_in] = "weir_nic_in",
     [PROG_weir_nic_out] = "weir_nic_out", [PROG_weir_wl_out] = "weir_wl_out",
     [PROG_weir_wl_in] = "weir_wl_in",	  [PROG_weir_l3_in] = "weir_l3_in",
-    [PROG_weir_l3_out] = "weir_l3_out",
+    [PROG_weir_l3_out] = "weir_l3_out",	  [PROG_weir_br_in] = "weir_br_in",
+    [PROG_weir_br_out] = "weir_br_out",
 };
 
 const char *prog_name(enum prog_id id)

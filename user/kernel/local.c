@@ -13,13 +13,13 @@ static int by_key(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct weir_local_key));
 }
 
-static struct local_entry *find(const struct local_set *set, const struct weir_local_key *key)
+const struct local_entry *local_find(const struct local_set *set, const struct weir_local_key *key)
 {
 	return set->n ? bsearch(key, set->entry, set->n, sizeof(*set->entry), by_key) : NULL;
 }
 
-static int add(struct local_set *set, const struct weir_local_key *key,
-	       const struct weir_local *value)
+int local_add(struct local_set *set, const struct weir_local_key *key,
+	      const struct weir_local *value)
 {
 	if (mem_grow(&set->entry, set->n, &set->capacity, sizeof(*set->entry)))
 		return -ENOMEM;
@@ -35,14 +35,14 @@ void local_free(struct local_set *set)
 
 static int on_entry(void *arg, const void *key, const void *value)
 {
-	return add(arg, key, value);
+	return local_add(arg, key, value);
 }
 
 int local_read(const struct kernel *kernel, struct local_set *ret)
 {
 	struct local_set set = {};
-	int err = map_each(kernel->maps.fd[MAP_weir_local], sizeof(struct weir_local_key),
-			   sizeof(struct weir_local), on_entry, &set);
+	int err = hash_each(kernel->maps.fd[MAP_weir_local], sizeof(struct weir_local_key),
+			    sizeof(struct weir_local), on_entry, &set);
 
 	if (err) {
 		local_free(&set);
@@ -56,7 +56,7 @@ int local_read(const struct kernel *kernel, struct local_set *ret)
 
 /* ---- this node's own ---- */
 
-static struct weir_local_key key_of(const struct link_address *address, __u32 scope)
+struct weir_local_key local_key(const struct link_address *address, __u32 scope)
 {
 	struct weir_local_key key;
 
@@ -66,7 +66,7 @@ static struct weir_local_key key_of(const struct link_address *address, __u32 sc
 	return key;
 }
 
-static bool loopback_address(const struct link_address *address)
+bool local_loopback(const struct link_address *address)
 {
 	static const struct weir_addr one = {.byte[15] = 1};
 
@@ -87,29 +87,29 @@ static struct weir_addr subnet_broadcast(const struct link_address *address)
 static int add_self(struct local_set *set, const struct link_address *address)
 {
 	struct weir_local value = {.kind = WEIR_SELF};
-	struct weir_local_key key = key_of(address, address->ifindex);
+	struct weir_local_key key = local_key(address, address->ifindex);
 	int err;
 
-	if (loopback_address(address))
+	if (local_loopback(address))
 		return 0;
-	err = add(set, &key, &value);
+	err = local_add(set, &key, &value);
 	if (err || address->v6)
 		return err;
 	value.flags = WEIR_LOCAL_BROADCAST;
 	key.scope = 0;
 	if (address->has_broadcast) {
 		key.address = address->broadcast;
-		err = add(set, &key, &value);
+		err = local_add(set, &key, &value);
 	}
 	if (!err && address->length < 31) {
 		key.address = subnet_broadcast(address);
-		err = add(set, &key, &value);
+		err = local_add(set, &key, &value);
 	}
 	return err;
 }
 
 /* Sorted, one entry a key; a real address wins over a broadcast address. */
-static void settle(struct local_set *set)
+void local_settle(struct local_set *set)
 {
 	size_t n = 0;
 
@@ -127,7 +127,7 @@ static void settle(struct local_set *set)
 	set->n = n;
 }
 
-static int build_self(struct local_set *set)
+int local_self(struct local_set *set)
 {
 	struct link_addresses addresses = {};
 	int err = addresses_read(-1, 0, &addresses);
@@ -135,107 +135,15 @@ static int build_self(struct local_set *set)
 	for (size_t i = 0; i < addresses.n && !err; i++)
 		err = add_self(set, &addresses.address[i]);
 	addresses_free(&addresses);
-	settle(set);
+	local_settle(set);
 	return err;
 }
 
-/* ---- bindings ---- */
-
-static bool is_workload(const struct wanted *wanted, size_t n, __u32 ifindex)
-{
-	for (size_t i = 0; i < n; i++)
-		if (wanted[i].workload && wanted[i].link->ifindex == ifindex)
-			return true;
-	return false;
-}
-
-struct binder {
-	const struct wanted *wanted;
-	size_t n;
-	const struct local_set *self, *now;
-	struct local_set *ret;
-};
-
-/*
- * Who sits behind a veth may give itself any address: one that is this node's, or bound to another workload that is
- * still there, stays whose it is.
- */
-static int bind_address(const struct binder *b, __u32 ifindex, const struct link_address *address)
-{
-	struct weir_local_key key = key_of(address, ifindex);
-	struct weir_local value = {.kind = WEIR_WORKLOAD, .ifindex = ifindex};
-	const struct local_entry *held = find(b->now, &key);
-
-	if (loopback_address(address) || find(b->self, &key))
-		return 0;
-	if (held && held->value.kind == WEIR_WORKLOAD && held->value.ifindex != ifindex &&
-	    is_workload(b->wanted, b->n, held->value.ifindex))
-		return 0;
-	for (size_t i = 0; i < b->ret->n; i++)
-		if (by_key(&b->ret->entry[i].key, &key) == 0)
-			return 0;
-	return add(b->ret, &key, &value);
-}
-
-/* A namespace that does not answer for a moment does not cut its workload off. */
-static int keep_bindings(const struct binder *b, __u32 ifindex)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < b->now->n && !err; i++) {
-		const struct local_entry *entry = &b->now->entry[i];
-
-		if (entry->value.kind == WEIR_WORKLOAD && entry->value.ifindex == ifindex &&
-		    !find(b->self, &entry->key))
-			err = add(b->ret, &entry->key, &entry->value);
-	}
-	return err;
-}
-
-static int bind_workload(const struct binder *b, const struct link *link)
-{
-	struct link_addresses addresses = {};
-	int err;
-
-	if (link->nsid < 0 || !link->peer)
-		return 0;
-	err = addresses_read(link->nsid, link->peer, &addresses);
-	if (err == -ENODEV || err == -EINVAL) /* interface or namespace are gone */
-		return 0;
-	if (err)
-		return err == -ENOMEM ? err : keep_bindings(b, link->ifindex);
-	for (size_t i = 0; i < addresses.n && !err; i++)
-		err = bind_address(b, link->ifindex, &addresses.address[i]);
-	addresses_free(&addresses);
-	return err;
-}
-
-int local_build(const struct wanted *wanted, size_t n, const struct local_set *now,
-		struct local_set *ret)
-{
-	struct local_set self = {}, bound = {};
-	struct binder binder = {.wanted = wanted, .n = n, .self = &self, .now = now, .ret = &bound};
-	int err = build_self(&self);
-
-	for (size_t i = 0; i < n && !err; i++)
-		if (wanted[i].workload)
-			err = bind_workload(&binder, wanted[i].link);
-	for (size_t i = 0; i < self.n && !err; i++)
-		err = add(&bound, &self.entry[i].key, &self.entry[i].value);
-	local_free(&self);
-	if (err) {
-		local_free(&bound);
-		return err;
-	}
-	settle(&bound);
-	*ret = bound;
-	return 0;
-}
-
+/* A link-local address alone opens nothing: it says nothing about who that is, and others are still to come. */
 bool local_bound(const struct local_set *set, __u32 ifindex)
 {
 	for (size_t i = 0; i < set->n; i++)
-		if (set->entry[i].value.kind == WEIR_WORKLOAD &&
+		if (set->entry[i].value.kind == WEIR_WORKLOAD && !set->entry[i].key.scope &&
 		    set->entry[i].value.ifindex == ifindex)
 			return true;
 	return false;
@@ -275,20 +183,39 @@ static int drop(struct kernel *kernel, const struct local_entry *before, struct 
 		   : 0;
 }
 
+int local_without(const struct local_set *set, bool (*leave_out)(void *arg, __u32 ifindex),
+		  void *arg, struct local_set *ret)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < set->n && !err; i++) {
+		const struct local_entry *entry = &set->entry[i];
+
+		if (entry->value.kind != WEIR_WORKLOAD || !leave_out(arg, entry->value.ifindex))
+			err = local_add(ret, &entry->key, &entry->value);
+	}
+	return err;
+}
+
 int local_sync(struct kernel *kernel, const struct local_set *now, const struct local_set *want,
-	       struct change *change, struct diag *diag)
+	       __u32 only, struct change *change, struct diag *diag)
 {
 	int err = fault("local");
 
 	for (size_t i = 0; i < want->n && !err; i++) {
-		const struct local_entry *before = find(now, &want->entry[i].key);
+		const struct local_entry *before = local_find(now, &want->entry[i].key);
 
 		if (!before || memcmp(&before->value, &want->entry[i].value, sizeof(before->value)))
 			err = put(kernel, &want->entry[i], before, change);
 	}
-	for (size_t i = 0; i < now->n && !err; i++)
-		if (!find(want, &now->entry[i].key))
+	for (size_t i = 0; i < now->n && !err; i++) {
+		const struct weir_local *value = &now->entry[i].value;
+
+		if (only && (value->kind != WEIR_WORKLOAD || value->ifindex != only))
+			continue;
+		if (!local_find(want, &now->entry[i].key))
 			err = drop(kernel, &now->entry[i], change);
+	}
 	if (err == -E2BIG)
 		return diag_fail(diag, err, NULL, "weir_local holds %u addresses, %zu are wanted",
 				 kernel->maps.entries[MAP_weir_local], want->n);

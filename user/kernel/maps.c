@@ -43,6 +43,7 @@ __u64 maps_layout(void)
 	    sizeof(struct weir_iface),
 	    sizeof(struct weir_local_key),
 	    sizeof(struct weir_local),
+	    sizeof(struct weir_unit),
 	    sizeof(struct weir_tat),
 	    sizeof(struct weir_flow_set),
 	    sizeof(struct weir_block_key),
@@ -114,6 +115,7 @@ static const struct shape shapes[NR_MAPS] = {
     [MAP_weir_control] = ARRAY_OF(struct weir_control),
     [MAP_weir_iface] = HASH_OF(__u32, struct weir_iface),
     [MAP_weir_local] = HASH_OF(struct weir_local_key, struct weir_local),
+    [MAP_weir_unit] = HASH_OF(__u64, struct weir_unit),
     [MAP_weir_tat] = ARRAY_OF(struct weir_tat),
     [MAP_weir_over] = ARRAY_OF(__u64),
     [MAP_weir_flow] = ARRAY_OF(struct weir_flow_set),
@@ -381,5 +383,91 @@ int map_each(int fd, size_t key_size, size_t value_size,
 		if (bpf_map_lookup_elem(fd, key, value) == 0)
 			err = each(arg, key, value);
 	}
+	return err;
+}
+
+/* ---- a whole hash by few calls ---- */
+
+struct gathering {
+	char *entry; /* key and value, one behind the other */
+	size_t n, capacity, key_size, value_size;
+};
+
+static int gather_room(struct gathering *g, size_t more)
+{
+	size_t size = g->key_size + g->value_size;
+	size_t want = g->n + more < 2 * g->capacity ? 2 * g->capacity : g->n + more;
+	char *entry;
+
+	if (g->n + more <= g->capacity)
+		return 0;
+	entry = realloc(g->entry, want * size);
+	if (!entry)
+		return -ENOMEM;
+	g->entry = entry;
+	g->capacity = want;
+	return 0;
+}
+
+static int gather_one(void *arg, const void *key, const void *value)
+{
+	struct gathering *g = arg;
+	char *to;
+
+	if (gather_room(g, 1))
+		return -ENOMEM;
+	to = g->entry + g->n++ * (g->key_size + g->value_size);
+	memcpy(to, key, g->key_size);
+	memcpy(to + g->key_size, value, g->value_size);
+	return 0;
+}
+
+#define GATHER 1024
+
+/* -ENOSPC and other refusals are for the walk entry by entry. */
+static int gather_batches(int fd, struct gathering *g)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	_cleanup_free_ char *key = calloc(GATHER, g->key_size);
+	_cleanup_free_ char *value = calloc(GATHER, g->value_size);
+	__u64 in[8], out[8];
+	bool first = true, more = true;
+
+	if (!key || !value)
+		return -ENOMEM;
+	while (more) {
+		__u32 count = GATHER;
+
+		if (bpf_map_lookup_batch(fd, first ? NULL : in, out, key, value, &count, &opts) <
+		    0) {
+			if (errno != ENOENT)
+				return -errno;
+			more = false;
+		}
+		for (__u32 i = 0; i < count; i++)
+			if (gather_one(g, key + i * g->key_size, value + i * g->value_size))
+				return -ENOMEM;
+		memcpy(in, out, sizeof(in));
+		first = false;
+	}
+	return 0;
+}
+
+int hash_each(int fd, size_t key_size, size_t value_size,
+	      int (*each)(void *arg, const void *key, const void *value), void *arg)
+{
+	struct gathering g = {.key_size = key_size, .value_size = value_size};
+	int err = gather_batches(fd, &g);
+
+	if (err && err != -ENOMEM) {
+		g.n = 0;
+		err = map_each(fd, key_size, value_size, gather_one, &g);
+	}
+	for (size_t i = 0; i < g.n && !err; i++) {
+		const char *entry = g.entry + i * (key_size + value_size);
+
+		err = each(arg, entry, entry + key_size);
+	}
+	free(g.entry);
 	return err;
 }

@@ -396,7 +396,8 @@ int load_again(struct kernel *kernel, const __u32 *entries, const bool *grows,
 	kernel->maps = r.next;
 	release(&r, &old);
 	maps_close(&old);
-	kernel->meta->flags = settings->fake_clock ? META_FAKE_CLOCK : 0;
+	kernel->meta->flags =
+	    (kernel->meta->flags & ~META_FAKE_CLOCK) | (settings->fake_clock ? META_FAKE_CLOCK : 0);
 	return 0;
 }
 

@@ -188,3 +188,117 @@ int slot_fill(struct kernel *kernel, const struct tables *tables, unsigned int s
 		slot_invalidate(kernel, slot);
 	return err;
 }
+
+/* ---- only what differs ---- */
+
+bool slot_fits(const struct kernel *kernel, const struct tables *tables, unsigned int slot)
+{
+	struct source source[NR_TABLES];
+
+	sources_of(tables, source);
+	for (int i = 0; i < NR_TABLES; i++)
+		if (source[i].n > kernel->maps.entries[slot_map(i, slot)])
+			return false;
+	return true;
+}
+
+#define RUN 64 /* bytes compared at a time */
+
+static size_t amend_bytes(char *to, const char *from, size_t bytes)
+{
+	size_t written = 0;
+
+	for (size_t at = 0; at < bytes; at += RUN) {
+		size_t n = bytes - at < RUN ? bytes - at : RUN;
+
+		if (memcmp(to + at, from + at, n) == 0)
+			continue;
+		memcpy(to + at, from + at, n);
+		written += n;
+	}
+	return written;
+}
+
+static size_t clear_bytes(char *to, size_t bytes)
+{
+	static const char zero[RUN];
+	size_t written = 0;
+
+	for (size_t at = 0; at < bytes; at += RUN) {
+		size_t n = bytes - at < RUN ? bytes - at : RUN;
+
+		if (memcmp(to + at, zero, n) == 0)
+			continue;
+		memset(to + at, 0, n);
+		written += n;
+	}
+	return written;
+}
+
+static int amend_mapped(const struct maps *maps, enum map_id id, const struct source *source,
+			size_t *written)
+{
+	size_t bytes = (size_t)maps->entries[id] * source->size, used = source->n * source->size;
+	int err = fault("map_write");
+	char *to = err ? NULL : map_mmap(maps->fd[id], bytes);
+
+	if (!to)
+		return err ? err : -errno;
+	*written += amend_bytes(to, source->data, used);
+	*written += clear_bytes(to + used, bytes - used);
+	if (memcmp(to, source->data, used) || fault("compare"))
+		err = -EIO;
+	map_munmap(to, bytes);
+	return err;
+}
+
+/* Entries that differ lie together more often than not: from the first of them to the last is one write. */
+static int amend_small(const struct maps *maps, enum map_id id, const struct source *source,
+		       size_t *written)
+{
+	size_t all = maps->entries[id], size = source->size, first = all, last = 0;
+	_cleanup_free_ char *now = malloc(all * size);
+	_cleanup_free_ char *want = calloc(all, size);
+	int err = now && want ? map_read(maps->fd[id], 0, all, now, size) : -ENOMEM;
+
+	if (err)
+		return err;
+	if (source->n)
+		memcpy(want, source->data, source->n * size);
+	for (size_t i = 0; i < all; i++) {
+		if (memcmp(now + i * size, want + i * size, size) == 0)
+			continue;
+		first = first == all ? i : first;
+		last = i + 1;
+	}
+	if (first == all)
+		return 0;
+	*written += (last - first) * size;
+	err = map_write(maps->fd[id], first, last - first, want + first * size, size);
+	return err ? err : compare(maps->fd[id], source);
+}
+
+int slot_amend(struct kernel *kernel, const struct tables *tables, unsigned int slot,
+	       size_t *ret_bytes, struct diag *diag)
+{
+	struct source source[NR_TABLES];
+	int err = slot_invalidate(kernel, slot);
+
+	*ret_bytes = 0;
+	sources_of(tables, source);
+	for (int i = NR_TABLES - 1; i >= 0 && !err; i--) {
+		enum map_id id = slot_map(i, slot);
+
+		err = kernel->maps.mapped[id]
+			  ? amend_mapped(&kernel->maps, id, &source[i], ret_bytes)
+			  : amend_small(&kernel->maps, id, &source[i], ret_bytes);
+		if (err)
+			diag_fail(diag, err, NULL,
+				  err == -EIO ? "%s reads back other than written: %s"
+					      : "cannot fill %s: %s",
+				  map_name(id), strerror(-err));
+	}
+	if (err)
+		slot_invalidate(kernel, slot);
+	return err;
+}

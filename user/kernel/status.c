@@ -122,7 +122,7 @@ static int list_iface(void *arg, const void *key, const void *value)
 	const struct link *link = links_find(l->links, *(const __u32 *)key);
 	struct interface_status *entry;
 
-	if (!link || !(iface->flags & (WEIR_IF_NIC | WEIR_IF_WORKLOAD)))
+	if (!link || !(iface->flags & (WEIR_IF_NIC | WEIR_IF_WORKLOAD | WEIR_IF_GUARD)))
 		return 0;
 	if (mem_grow(&l->status->interface, l->status->nr_interfaces, &l->capacity, sizeof(*entry)))
 		return -ENOMEM;
@@ -130,7 +130,10 @@ static int list_iface(void *arg, const void *key, const void *value)
 	memset(entry, 0, sizeof(*entry));
 	strcpy(entry->name, link->name);
 	entry->ifindex = link->ifindex;
-	entry->workload = iface->flags & WEIR_IF_WORKLOAD;
+	entry->role = iface->flags & WEIR_IF_WORKLOAD ? INTERFACE_WORKLOAD
+		      : iface->flags & WEIR_IF_GUARD  ? INTERFACE_BRIDGE
+						      : INTERFACE_NIC;
+	entry->workload = entry->role == INTERFACE_WORKLOAD;
 	entry->closed = iface->flags & WEIR_IF_CLOSED;
 	list_hooks(l, link, iface->flags, entry);
 	return 0;
@@ -214,7 +217,7 @@ static int read_word(struct kernel *kernel, struct kernel_status *status)
 	status->trial = word & WEIR_WORD_PENDING;
 	status->deadline_boot_ms = status->trial ? word_deadline(word) : 0;
 	status->monitor = status->config.flags & WEIR_CFG_MONITOR;
-	status->previous_generation = other.generation;
+	status->previous_generation = kernel->meta->flags & META_STALE ? 0 : other.generation;
 	status->control = *kernel->control;
 	return 0;
 }

@@ -143,7 +143,8 @@ static void follow_or_warn(struct kernel *kernel, bool both, struct diag *diag)
 {
 	struct diag scratch = {};
 
-	if (follow_slots(kernel, both, NULL, NULL, &scratch))
+	if (follow_slots(kernel, both, kernel->meta->flags & META_ENGINE ? &bind_as_is : NULL, NULL,
+			 NULL, &scratch))
 		diag_warn(diag, NULL, "interfaces do not follow yet: %s", scratch.error);
 	diag_reset(&scratch);
 }
@@ -212,7 +213,7 @@ static int may_return(struct kernel *kernel, __u64 word, __u32 other, struct dia
 	struct weir_config running;
 	int err;
 
-	if (!other)
+	if (!other || kernel->meta->flags & META_STALE)
 		return diag_fail(
 		    diag, -ENOENT, NULL,
 		    "the other slot holds no policy to go back to; generation %u is in force",

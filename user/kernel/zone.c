@@ -31,7 +31,9 @@ static bool named_alike(const struct policy *policy, const char *a, const char *
 
 static bool known(const struct kernel *kernel, const struct link *link, struct weir_iface *ret)
 {
-	return bpf_map_lookup_elem(kernel->maps.fd[MAP_weir_iface], &link->ifindex, ret) == 0;
+	/* One that is only there, unwatched, was given none. */
+	return iface_read(kernel, link->ifindex, ret) &&
+	       ret->flags & (WEIR_IF_NIC | WEIR_IF_WORKLOAD | WEIR_IF_BRIDGE);
 }
 
 static __u16 guess(const struct kernel *kernel, unsigned int slot, const struct policy *policy,
@@ -93,6 +95,60 @@ int zones_find(struct kernel *kernel, unsigned int slot, const struct links *lin
 	if (policy_parse_text(text, strlen(text), "the policy in force", &policy, NULL))
 		return 0;
 	err = guess_all(kernel, slot, policy, links, ret);
+	policy_free(policy);
+	if (err)
+		zones_found_clear(ret);
+	return err;
+}
+
+static bool named_at_all(const struct policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->nr_rules; i++)
+		if (named_by(&policy->rule[i].on, name))
+			return true;
+	for (size_t i = 0; i < policy->nr_limits; i++)
+		if (named_by(&policy->limit[i].on, name))
+			return true;
+	return false;
+}
+
+static int guess_one(const struct kernel *kernel, unsigned int slot, const struct policy *policy,
+		     const struct link *link, struct zones_found *ret)
+{
+	struct links links = {};
+	int err = 0;
+
+	ret->env.interface = calloc(1, sizeof(*ret->env.interface));
+	ret->zone = calloc(1, sizeof(*ret->zone));
+	if (!ret->env.interface || !ret->zone)
+		return -ENOMEM;
+	if (named_at_all(policy, link->name))
+		err = links_read(&links);
+	ret->env.interface[0].ifindex = link->ifindex;
+	ret->env.nr_interfaces = 1;
+	ret->zone[0] = guess(kernel, slot, policy, &links, link);
+	links_free(&links);
+	return err;
+}
+
+int zone_find_workload(struct kernel *kernel, unsigned int slot, const struct link *link,
+		       struct zones_found *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	struct weir_config config;
+	struct weir_iface iface;
+	struct policy *policy;
+	int err = slot_config(kernel, slot, &config);
+
+	memset(ret, 0, sizeof(*ret));
+	if (err || config.nr_zones <= 1 || known(kernel, link, &iface))
+		return err;
+	err = kernel_policy_text(kernel, slot, &text, NULL);
+	if (err)
+		return err;
+	if (policy_parse_outline(text, strlen(text), "the policy in force", &policy, NULL))
+		return 0;
+	err = guess_one(kernel, slot, policy, link, ret);
 	policy_free(policy);
 	if (err)
 		zones_found_clear(ret);
