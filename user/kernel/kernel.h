@@ -160,6 +160,9 @@ struct kernel_status {
 	size_t overflow_in_use; /* overflow entries with a live TAT */
 };
 int kernel_status(struct kernel *kernel, struct kernel_status *ret, struct diag *diag);
+/** kernel_behind() - addresses that a workload's namespace has on its side, link-local ones apart; *@ret malloc'ed. */
+int kernel_behind(struct kernel *kernel, __u32 ifindex, struct prefix **ret, size_t *ret_n,
+		  struct diag *diag);
 void kernel_status_clear(struct kernel_status *status);
 
 /** kernel_policy_text() - canonical text of the policy in @slot (or of the one that judges: -1); malloc'ed. */
