@@ -387,6 +387,9 @@ WEIR_INLINE void parse_inner6(const struct view *view, struct packet *pkt, __u32
 		return;
 	address_v6(&pkt->inner_src, at, 8);
 	address_v6(&pkt->inner_dst, at, 24);
+	/* No packet goes to such an address; it would be taken for the IPv4 one, perhaps ours. */
+	if (!pkt->inner_dst.d[0] && pkt->inner_dst.w[2] == BE32(0xffff))
+		return;
 	pkt->inner_proto = LD8(at, 6);
 	if (pkt->inner_proto == 44) { /* fragmented original: its first fragment is quoted */
 		at = AT(view, l4);

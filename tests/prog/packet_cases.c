@@ -265,6 +265,7 @@ const struct packet_case packet_cases[] = {
 	GOOD(ERROR_BAD, PKT_ICMP_ERROR, "G-2 error about a later fragment, ipv6", ETH(), IP6(), ICMP6(.type = 1), IP6(), FRAGMENT(.fragment = 800), DATA(8, .proto = 17)),
 	GOOD(ERROR_UDP, ERROR_QUOTES, "G-2 error about a first fragment, ipv6", ETH(), IP6(), ICMP6(.type = 1), IP6(), FRAGMENT(.fragment = 1), UDP(.sport = 443, .dport = 40000)),
 	GOOD(ERROR_BAD, PKT_ICMP_ERROR, "G-2 error about a packet with destination options", ETH(), IP6(), ICMP6(.type = 1), IP6(), EXT(.proto = 60), UDP(.sport = 443, .dport = 40000)),
+	GOOD(ERROR_BAD, PKT_ICMP_ERROR, "I-5 error about a packet to a mapped address", ETH(), IP6(), ICMP6(.type = 1), IP6(.dst = "::ffff:192.0.2.1"), UDP(.sport = 443, .dport = 40000)),
 	GOOD(ERROR_BAD, PKT_ICMP_ERROR, "G-2 error that quotes ipv6 in ipv4", ETH(), IP4(), ICMP(.type = 3, .code = 3), IP4(), SET8(0, 0x65), UDP()),
 	GOOD(ERROR_UDP, ERROR_QUOTES, "G-3 packet too big", ETH(), IP6(), ICMP6(.type = 2, .id = 0), IP6(), UDP(.sport = 443, .dport = 40000), DATA(100)),
 	GOOD(ERROR_UDP, ERROR_QUOTES, "G-3 fragmentation needed", ETH(), IP4(), ICMP(.type = 3, .code = 4), IP4(), UDP(.sport = 443, .dport = 40000), DATA(100)),
