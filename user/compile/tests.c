@@ -297,6 +297,21 @@ static void self_address(const struct run *run, int family, struct weir_addr *re
 		ret->byte[10] = ret->byte[11] = 0xff;
 }
 
+/* The service address that this is; @port NULL: whatever its port. */
+static const struct service_rule *service_of(const struct run *run, const struct weir_addr *address,
+					     const struct service *port)
+{
+	for (size_t i = 0; i < run->policy->nr_services; i++) {
+		const struct service_rule *service = &run->policy->service[i];
+
+		if (!memcmp(&service->address.address, address, sizeof(*address)) &&
+		    (!port ||
+		     (service->port.proto == port->proto && service->port.first == port->first)))
+			return service;
+	}
+	return NULL;
+}
+
 static void set_kinds(const struct run *run, const struct item *item, enum test_home home,
 		      struct end *end)
 {
@@ -310,6 +325,8 @@ static void set_kinds(const struct run *run, const struct item *item, enum test_
 	} else if (item->kind == ITEM_SELF || item->kind == ITEM_INTERFACE ||
 		   item->kind == ITEM_UNIT) {
 		end->kind[0] = WEIR_SELF;
+	} else if (service_of(run, &end->address, NULL)) {
+		end->kind[0] = WEIR_OTHER; /* nobody has it */
 	} else if (workloads && in_some_segment(run, &end->address)) {
 		end->kind[0] = WEIR_WORKLOAD;
 		end->kind[end->nr_kinds++] = WEIR_OTHER;
@@ -360,8 +377,62 @@ static bool find_addresses(const struct run *run, const struct test_case *test, 
 	return from->known && to->known && addr_is_v4(&from->address) == addr_is_v4(&to->address);
 }
 
-static bool ask(const struct run *run, const struct test_case *test, const struct end *from,
-		enum weir_kind from_kind, const struct end *to, enum weir_kind to_kind, bool *ret)
+enum outcome { OUT_DENY, OUT_ALLOW, OUT_DEPENDS, OUT_BROKEN };
+
+static bool put_question(const struct run *run, const struct question *question, struct answer *ret)
+{
+	return !tables_eval(run->tables, question, ret);
+}
+
+/* ---- service addresses: the packet arrives at one of the endpoints ---- */
+
+static bool is_own(const struct run *run, const struct prefix *address)
+{
+	for (size_t i = 0; run->env && i < run->env->nr_interfaces; i++)
+		for (size_t j = 0; j < run->env->interface[i].nr_addresses; j++)
+			if (!prefix_compare(&run->env->interface[i].address[j], address))
+				return true;
+	return false;
+}
+
+/* What becomes of it at an endpoint, once the sender's home let it pass: judged there, or where it leaves. */
+static bool endpoint_allows(const struct run *run, const struct question *question,
+			    const struct endpoint *endpoint, bool later, bool *ret)
+{
+	struct question there = *question;
+	struct answer answer;
+	bool workload =
+	    run->policy->nr_workloads > 0 && in_some_segment(run, &endpoint->address.address);
+
+	*ret = true;
+	if (is_own(run, &endpoint->address))
+		return true; /* the address's own cell has what this node's ingress says */
+	there.destination = endpoint->address.address;
+	there.destination_kind = workload ? WEIR_WORKLOAD : WEIR_OTHER;
+	there.port = endpoint->port;
+	if (!put_question(run, &there, &answer))
+		return false;
+	*ret = (!workload || answer.ingress_allow) && (!later || answer.egress_allow);
+	return true;
+}
+
+static enum outcome ask_endpoints(const struct run *run, const struct question *question,
+				  const struct service_rule *service, bool later)
+{
+	size_t allowed = 0;
+
+	for (size_t i = 0; i < service->nr_endpoints; i++) {
+		bool allow;
+
+		if (!endpoint_allows(run, question, &service->endpoint[i], later, &allow))
+			return OUT_BROKEN;
+		allowed += allow;
+	}
+	return !allowed ? OUT_DENY : allowed < service->nr_endpoints ? OUT_DEPENDS : OUT_ALLOW;
+}
+
+static enum outcome ask(const struct run *run, const struct test_case *test, const struct end *from,
+			enum weir_kind from_kind, const struct end *to, enum weir_kind to_kind)
 {
 	struct question question = {.source = from->address,
 				    .destination = to->address,
@@ -369,52 +440,60 @@ static bool ask(const struct run *run, const struct test_case *test, const struc
 				    .destination_kind = to_kind,
 				    .proto = test->port.proto,
 				    .port = test->port.first == PORT_ANY ? 0 : test->port.first};
+	const struct service_rule *service =
+	    to_kind == WEIR_SELF ? NULL : service_of(run, &to->address, &test->port);
 	struct answer answer;
 
 	/* The interface of arrival, or of departure for what this node sends. */
 	question.zone = to->has_zone ? to->zone : from->has_zone ? from->zone : 0;
-	if (tables_eval(run->tables, &question, &answer))
-		return false;
-	*ret = answer.allow;
-	return true;
+	if (!put_question(run, &question, &answer))
+		return OUT_BROKEN;
+	if (service && (answer.allow || answer.later))
+		return ask_endpoints(run, &question, service, answer.later);
+	return answer.allow ? OUT_ALLOW : OUT_DENY;
 }
 
-static const char *said(bool allow)
+static const char *said(enum outcome outcome)
 {
-	return allow ? "allow" : "deny";
+	return outcome == OUT_ALLOW ? "allow" : outcome == OUT_DENY ? "deny" : "either";
 }
 
 /* Every home that the ends may have is asked: where they disagree, the test must say which it means. */
 static bool judge(const struct run *run, const struct test_case *test, const struct end *from,
 		  const struct end *to, char *text, size_t size)
 {
-	bool first, verdict;
+	enum outcome first = ask(run, test, from, from->kind[0], to, to->kind[0]), outcome;
 
-	if (!ask(run, test, from, from->kind[0], to, to->kind[0], &first)) {
-		snprintf(text, size, "the tables are incomplete");
-		return false;
-	}
-	for (int i = 0; i < from->nr_kinds; i++)
-		for (int j = 0; j < to->nr_kinds; j++) {
-			if (!ask(run, test, from, from->kind[i], to, to->kind[j], &verdict)) {
-				snprintf(text, size, "the tables are incomplete");
-				return false;
-			}
-			if (verdict == first)
-				continue;
-			snprintf(
-			    text, size,
-			    "%s where %s is %s and %s is %s, %s where they are %s and %s: say which with home:",
-			    said(first), from->text, home_names[from->kind[0]], to->text,
-			    home_names[to->kind[0]], said(verdict), home_names[from->kind[i]],
-			    home_names[to->kind[j]]);
+	for (int n = 0; n < from->nr_kinds * to->nr_kinds; n++) {
+		int i = n / to->nr_kinds, j = n % to->nr_kinds;
+
+		outcome = ask(run, test, from, from->kind[i], to, to->kind[j]);
+		if (first == OUT_BROKEN || outcome == OUT_BROKEN) {
+			snprintf(text, size, "the tables are incomplete");
 			return false;
 		}
-	if (first == test->expect_allow)
+		if (outcome == first)
+			continue;
+		snprintf(
+		    text, size,
+		    "%s where %s is %s and %s is %s, %s where they are %s and %s: say which with home:",
+		    said(first), from->text, home_names[from->kind[0]], to->text,
+		    home_names[to->kind[0]], said(outcome), home_names[from->kind[i]],
+		    home_names[to->kind[j]]);
+		return false;
+	}
+	if (first == OUT_DEPENDS) {
+		snprintf(text, size,
+			 "expected %s, but from %s (%s) that depends on the endpoint of %s",
+			 test->expect_allow ? "allow" : "deny", from->text,
+			 home_names[from->kind[0]], to->text);
+		return false;
+	}
+	if (test->expect_allow == (first == OUT_ALLOW))
 		return true;
 	snprintf(text, size, "expected %s, found %s, from %s (%s) to %s (%s)",
-		 said(test->expect_allow), said(first), from->text, home_names[from->kind[0]],
-		 to->text, home_names[to->kind[0]]);
+		 test->expect_allow ? "allow" : "deny", said(first), from->text,
+		 home_names[from->kind[0]], to->text, home_names[to->kind[0]]);
 	return false;
 }
 
