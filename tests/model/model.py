@@ -677,9 +677,13 @@ class Model:
             if known and any(rule.on for rule in self.policy.allow + self.policy.deny):
                 # Whether there is an entry hangs on where the answer would arrive.
                 about.append(Judged(False, FORBIDDEN, why="forward: error about what may have no entry"))
-            quoted = End(q.dst, self.kind(q.dst, self.scope))
-            if not known and all(self.might_pass(q, dst, quoted, zone, self.policy.forward)):
-                return [Judged(True, why="forward: error about what needs no entry")]
+            if not known:
+                # An own address as source hides another: as whose the quoted packet would have come is not said.
+                kinds = {self.kind(q.dst, self.scope)} | ({OTHER} if q.dst == p.src else set())
+                said = {all(self.might_pass(q, dst, End(q.dst, kind), zone, self.policy.forward)) for kind in kinds}
+                if True in said:
+                    passes = Judged(True, why="forward: error about what needs no entry")
+                    return [passes] + (about if False in said else [])
             return about
         if direction == "in":
             return self.error_in(p, q, src, dst, zone, ns)
