@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "compile/builder.h"
+#include "base/mem.h"
 #include "compile_policy.h"
 
 #define MIB (1024UL * 1024)
@@ -273,6 +274,141 @@ static void test_million_ipv6_networks(void **state)
 	build_million(true);
 }
 
+/* ---- live changes ---- */
+
+static struct made live;
+
+#define CONTAINERS 500
+#define SERVICES   50
+
+static void name_service(int service, int containers)
+{
+	struct env_name *name = NULL;
+	char text[64];
+
+	snprintf(text, sizeof(text), "compose=kato/s%d", service);
+	add_name(&live, text, "");
+	for (size_t i = 0; i < live.env.nr_names; i++)
+		if (strcmp(live.env.name[i].name, text + strlen("compose=")) == 0)
+			name = &live.env.name[i];
+	name->address = made_part(&live, 2 * containers * sizeof(struct prefix));
+	for (int i = 0; i < containers; i++) {
+		snprintf(text, sizeof(text), "172.18.%d.%d", service / 8, service % 8 * 30 + i + 2);
+		name->address[name->n++] = prefix_of(text);
+		snprintf(text, sizeof(text), "2001:db8:18::%x:%x", service, i + 1);
+		name->address[name->n++] = prefix_of(text);
+	}
+}
+
+static struct tables *build_live(void)
+{
+	struct tables *tables = NULL;
+	struct diag diag = {0};
+
+	if (tables_build(&live.policy, &live.env, &tables, &diag))
+		fail_msg("%s", diag.error);
+	diag_reset(&diag);
+	return tables;
+}
+
+/* Fifty compose services of ten containers: each may ask the next, the first is published, all reach a resolver. */
+static void fifty_services(void)
+{
+	static struct interface_rule veth = {.pattern = (char *)"veth*"};
+
+	made_init(&live, 1);
+	live.policy.defaults.egress = DEFAULT_DENY;
+	live.policy.workload = &veth;
+	live.policy.nr_workloads = 1;
+	for (int i = 0; i < SERVICES; i++) {
+		struct rule *rule;
+
+		add_segment(&live, made_text(&live, "s%d", i),
+			    made_text(&live, "compose=kato/s%d", i), "");
+		rule = add_rule(&live, RULE_ALLOW, i ? made_text(&live, "s%d", i - 1) : "any",
+				made_text(&live, "s%d", i), made_text(&live, "tcp/%d", 8000 + i));
+		if (!i)
+			rule->published = services_of(&live, "tcp/443");
+		name_service(i, CONTAINERS / SERVICES);
+	}
+	add_rule(&live, RULE_ALLOW, "workloads", "192.0.2.53", "udp/53 tcp/53");
+	add_limit(&live, "edge", NULL, "s0", "tcp/8000");
+}
+
+static size_t differing(const void *a, size_t na, const void *b, size_t nb)
+{
+	const __u8 *x = a, *y = b;
+	size_t n = na < nb ? na : nb, differ = na + nb - 2 * n;
+
+	for (size_t i = 0; i < n; i++)
+		differ += x[i] != y[i];
+	return differ;
+}
+
+static size_t tables_differ(const struct tables *a, const struct tables *b, size_t *ret_bytes)
+{
+	size_t differ = 0;
+
+	*ret_bytes = 0;
+#define DIFFER(name, type, entries)                                                                \
+	differ +=                                                                                  \
+	    differing(a->name, a->nr_##name * sizeof(type), b->name, b->nr_##name * sizeof(type)); \
+	*ret_bytes += b->nr_##name * sizeof(type);
+	WEIR_SLOT_MAPS(DIFFER)
+#undef DIFFER
+	return differ;
+}
+
+/* The update writes what differs: one container more, or the first or last of its service, is little. */
+static void test_one_container_changes_little(void **state)
+{
+	static const struct {
+		const char *what;
+		int service, before, after;
+	} cases[] = {{"one more", 25, 10, 11},
+		     {"one less", 25, 10, 9},
+		     {"the first", 25, 0, 1},
+		     {"the last", 0, 1, 0}};
+
+	fifty_services();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct tables *before, *after;
+		size_t bytes, differ;
+		double took;
+
+		name_service(cases[i].service, cases[i].before);
+		before = build_live();
+		name_service(cases[i].service, cases[i].after);
+		after = build_live();
+		differ = tables_differ(before, after, &bytes);
+		tables_free(before);
+		tables_free(after);
+		took = now_s();
+		for (int n = 0; n < 10; n++)
+			tables_free(build_live());
+		took = (now_s() - took) * 1e3 / 10;
+		print_message("%s of %d containers: %zu of %zu bytes differ; compiled in %.2f ms\n",
+			      cases[i].what, CONTAINERS, differ, bytes, took);
+		assert_true(differ > 0 && differ < bytes / 50);
+		name_service(cases[i].service, CONTAINERS / SERVICES);
+	}
+	made_free(&live);
+}
+
+static void test_the_same_again_is_the_same(void **state)
+{
+	struct tables *first, *second;
+	size_t bytes;
+
+	fifty_services();
+	first = build_live();
+	second = build_live();
+	assert_int_equal(tables_differ(first, second, &bytes), 0);
+	tables_free(first);
+	tables_free(second);
+	made_free(&live);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +417,8 @@ int main(void)
 	    cmocka_unit_test(test_hundred_thousand_rules_to_self),
 	    cmocka_unit_test(test_hundred_thousand_transit_rules),
 	    cmocka_unit_test(test_rules_of_the_node_beside_transit_rules),
+	    cmocka_unit_test(test_one_container_changes_little),
+	    cmocka_unit_test(test_the_same_again_is_the_same),
 	};
 
 	return cmocka_run_group_tests_name("compile: scale", tests, NULL, NULL);
