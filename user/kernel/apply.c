@@ -256,6 +256,9 @@ static int load(struct apply *a)
 					 .tick_ns = a->env ? a->env->tick_ns : 0};
 
 	slot_sizes(a->kernel, &a->tables, a->idle, entries, grows);
+	/* What is followed goes into either slot in turn, without new programs. */
+	if (a->env && a->env->nr_names)
+		slot_room(a->kernel, &a->tables, a->running, entries, grows);
 	state_size(a, MAP_weir_tat, a->need_tat, MIN_TAT, entries, grows);
 	state_size(a, MAP_weir_over, a->need_over, MIN_OVER, entries, grows);
 	state_size(a, MAP_weir_rulecnt, a->counters.rule_entries, MIN_RULECNT, entries, grows);

@@ -162,7 +162,8 @@ static int find_bridge(struct following *f, struct wanted *wanted, struct link *
 		return failed(f, err, "cannot read a bridge");
 	if (!bridge->bridge)
 		return 0;
-	if (!iface_read(f->kernel, master, &iface)) {
+	if (!iface_read(f->kernel, master, &iface) ||
+	    (iface.flags & WEIR_IF_GUARD && memcmp(iface.mac, bridge->mac, sizeof(iface.mac)))) {
 		err = follow_bridge(f, bridge);
 		iface_read(f->kernel, master, &iface);
 	}

@@ -347,6 +347,12 @@ int slot_table(const struct kernel *kernel, unsigned int slot, enum slot_table t
 /** slot_sizes() - sizes that the maps of @slot shall have; @grows[id]: the one there does not fit. */
 void slot_sizes(const struct kernel *kernel, const struct tables *tables, unsigned int slot,
 		__u32 *entries, bool *grows);
+/** slot_room() - the same for the slot that judges: it may grow to hold @tables one day, and nothing of it goes. */
+void slot_room(const struct kernel *kernel, const struct tables *tables, unsigned int slot,
+	       __u32 *entries, bool *grows);
+/** slot_copy() - contents of a slot's maps that were @renewed, which are no smaller. */
+int slot_copy(const struct maps *from, const struct maps *to, unsigned int slot,
+	      const bool *renewed);
 /** slot_fill() - write @tables into @slot, its config last, read all back and compare. */
 int slot_fill(struct kernel *kernel, const struct tables *tables, unsigned int slot,
 	      struct diag *diag);

@@ -378,6 +378,12 @@ int load_again(struct kernel *kernel, const __u32 *entries, const bool *grows,
 	if (!err)
 		err = load_programs(&r.next, entries, settings, &r.programs, diag);
 	if (!err) {
+		err = slot_copy(&old, &r.next, word_slot(word_peek(kernel)), r.renewed);
+		if (err)
+			diag_fail(diag, err, NULL, "cannot copy the tables in force: %s",
+				  strerror(-err));
+	}
+	if (!err) {
 		err = copy_limiter(&r);
 		if (err)
 			diag_fail(diag, err, NULL, "cannot copy the limiter's state: %s",

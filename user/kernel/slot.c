@@ -86,6 +86,42 @@ void slot_sizes(const struct kernel *kernel, const struct tables *tables, unsign
 	}
 }
 
+void slot_room(const struct kernel *kernel, const struct tables *tables, unsigned int slot,
+	       __u32 *entries, bool *grows)
+{
+	struct source source[NR_TABLES];
+
+	sources_of(tables, source);
+	for (int i = 0; i < NR_TABLES; i++) {
+		enum map_id id = slot_map(i, slot);
+
+		grows[id] = kernel->maps.fd[id] < 0 || source[i].n > kernel->maps.entries[id];
+		entries[id] = grows[id] ? with_headroom(&source[i], i) : kernel->maps.entries[id];
+	}
+}
+
+int slot_copy(const struct maps *from, const struct maps *to, unsigned int slot,
+	      const bool *renewed)
+{
+	int err = 0;
+
+	for (int i = 0; i < NR_TABLES && !err; i++) {
+		enum map_id id = slot_map(i, slot);
+		_cleanup_free_ void *values = NULL;
+
+		if (!renewed[id])
+			continue;
+		values = calloc(from->entries[id], from->value_size[id]);
+		if (!values)
+			return -ENOMEM;
+		err = map_read(from->fd[id], 0, from->entries[id], values, from->value_size[id]);
+		if (!err)
+			err = map_write(to->fd[id], 0, from->entries[id], values,
+					from->value_size[id]);
+	}
+	return err;
+}
+
 static int compare(int fd, const struct source *source)
 {
 	size_t chunk = CHUNK / source->size ? CHUNK / source->size : 1;

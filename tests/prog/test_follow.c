@@ -1,0 +1,719 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Following workloads one by one, with the real engine's steps done by hand: a bridge, a veth in it, its other end in a
+ * namespace. What is where in weir_iface and weir_local, which hooks there are, and that nothing is left.
+ */
+#include "harness.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/addr.h"
+#include "kernel/internal.h"
+
+static char dir[64];
+
+#define POLICY                                                                             \
+	"interfaces: [nic]\nworkloads: [\"veth*\"]\nsegments: {web: [{container: web}]}\n" \
+	"allow:\n- {name: served, from: 192.0.2.0/24, to: web, port: tcp/80}\n"            \
+	"limits: [{name: lim, to: web, port: tcp/80, count: packets, rate: 1/second, burst: 5}]\n"
+
+static void sh(const char *format, ...)
+{
+	char command[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	if (system(command))
+		fail_msg("failed: %s", command);
+}
+
+/* ---- what the engine says ---- */
+
+static struct environment env;
+
+static struct prefix prefix_of(const char *text)
+{
+	struct prefix prefix;
+	const char *why;
+
+	assert_int_equal(prefix_parse(text, &prefix, &why), 0);
+	return prefix;
+}
+
+/* The engine's subnet, and the one address that it told of (NULL: none), which is the container "web". */
+static void engine(const char *address)
+{
+	static struct prefix subnet, told;
+	static struct env_name name = {.kind = ITEM_CONTAINER, .name = "web", .known = true};
+
+	subnet = prefix_of("10.77.0.0/16");
+	env.engine_subnet = &subnet;
+	env.nr_engine_subnets = 1;
+	if (address)
+		told = prefix_of(address);
+	env.engine_address = name.address = address ? &told : NULL;
+	env.nr_engine_addresses = name.n = address != NULL;
+	env.name = &name;
+	env.nr_names = 1;
+}
+
+static void environment_again(void)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct environment fresh = {};
+
+	assert_int_equal(environment_read(&fresh, &diag), 0);
+	for (size_t i = 0; i < env.nr_interfaces; i++)
+		free(env.interface[i].address);
+	free(env.interface);
+	env.interface = fresh.interface;
+	env.nr_interfaces = fresh.nr_interfaces;
+	env.tick_ns = fresh.tick_ns;
+}
+
+/* ---- changes ---- */
+
+static struct kernel *opened(bool write)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel = NULL;
+
+	if (kernel_open(dir, write, &kernel, &diag))
+		fail_msg("cannot open: %s", diag.error);
+	return kernel;
+}
+
+static int change(const char *text, bool live, __u64 confirm_ms, struct apply_result *result)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct apply_options options = {.confirm_ms = confirm_ms};
+	struct policy *parsed = NULL;
+	struct tables *tables = NULL;
+	struct kernel *kernel = NULL;
+	int err;
+
+	environment_again();
+	err = policy_parse_text(text, strlen(text), "test", &parsed, &diag);
+	if (!err)
+		err = tables_build(parsed, &env, &tables, &diag);
+	if (err)
+		fail_msg("%s", diag.error);
+	kernel = opened(true);
+	err = live ? kernel_update(kernel, parsed, tables, &env, result, &diag)
+		   : kernel_apply(kernel, parsed, tables, &env, &options, result, &diag);
+	if (err && !confirm_ms && !live)
+		print_error("%s\n", diag.error);
+	kernel_close(kernel);
+	tables_free(tables);
+	policy_free(parsed);
+	return err;
+}
+
+static int apply(const char *text)
+{
+	return change(text, false, 0, NULL);
+}
+
+static int update(struct apply_result *result)
+{
+	return change(POLICY, true, 0, result);
+}
+
+static unsigned int follow_index(__u32 ifindex)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel = opened(true);
+	unsigned int changes;
+	__u64 window_ns;
+
+	if (kernel_follow_link(kernel, ifindex, &env, &changes, &window_ns, &diag))
+		fail_msg("cannot follow: %s", diag.error);
+	kernel_close(kernel);
+	return changes;
+}
+
+static unsigned int follow(const char *name)
+{
+	return follow_index(if_nametoindex(name));
+}
+
+static unsigned int follow_all(void)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel = opened(true);
+	unsigned int changes;
+	__u64 window_ns;
+
+	if (kernel_follow_links(kernel, &env, &changes, &window_ns, &diag))
+		fail_msg("cannot follow: %s", diag.error);
+	kernel_close(kernel);
+	return changes;
+}
+
+static unsigned int rebind(const char *name)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel = opened(true);
+	unsigned int changes;
+
+	assert_int_equal(
+	    kernel_bind(kernel, &env, name ? if_nametoindex(name) : 0, &changes, &diag), 0);
+	kernel_close(kernel);
+	return changes;
+}
+
+static void withdraw(const char *address)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel = opened(true);
+	struct prefix prefix = prefix_of(address);
+
+	assert_int_equal(kernel_withdraw(kernel, &prefix, 1, &diag), 0);
+	kernel_close(kernel);
+}
+
+static void detach(void)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel = opened(true);
+
+	if (kernel_loaded(kernel))
+		assert_int_equal(kernel_detach(kernel, &diag), 0);
+	kernel_close(kernel);
+}
+
+/* ---- what there is ---- */
+
+static bool iface_of(__u32 ifindex, struct weir_iface *ret)
+{
+	struct kernel *kernel = opened(false);
+	bool found = iface_read(kernel, ifindex, ret);
+
+	kernel_close(kernel);
+	return found;
+}
+
+static __u32 flags_of(const char *name)
+{
+	struct weir_iface iface;
+
+	return iface_of(if_nametoindex(name), &iface) ? iface.flags & ~IFACE_CLSACT : WEIR_NONE;
+}
+
+static bool local_of(const char *address, const char *scope, struct weir_local *ret)
+{
+	struct kernel *kernel = opened(false);
+	struct weir_local_key key;
+	const char *why;
+	bool found;
+
+	memset(&key, 0, sizeof(key));
+	assert_int_equal(addr_parse(address, &key.address, &why), 0);
+	key.scope = scope ? if_nametoindex(scope) : 0;
+	found = bpf_map_lookup_elem(kernel->maps.fd[MAP_weir_local], &key, ret) == 0;
+	kernel_close(kernel);
+	return found;
+}
+
+static bool bound_to(const char *address, const char *name)
+{
+	struct weir_local local;
+
+	return local_of(address, NULL, &local) && local.kind == WEIR_WORKLOAD &&
+	       local.ifindex == if_nametoindex(name);
+}
+
+static bool marked(const char *address)
+{
+	struct weir_local local;
+
+	return local_of(address, NULL, &local) && local.flags & WEIR_LOCAL_GONE;
+}
+
+static int count_entry(void *arg, const void *key, const void *value)
+{
+	const struct weir_local *local = value;
+
+	if (local->kind == WEIR_WORKLOAD || local->flags & WEIR_LOCAL_GONE)
+		++*(unsigned int *)arg;
+	return 0;
+}
+
+static unsigned int bindings(void)
+{
+	struct kernel *kernel = opened(false);
+	unsigned int n = 0;
+
+	hash_each(kernel->maps.fd[MAP_weir_local], sizeof(struct weir_local_key),
+		  sizeof(struct weir_local), count_entry, &n);
+	kernel_close(kernel);
+	return n;
+}
+
+static int count_pin(void *arg, const char *name)
+{
+	++*(unsigned int *)arg;
+	return 0;
+}
+
+static unsigned int pins(void)
+{
+	struct kernel *kernel = opened(false);
+	unsigned int n = 0;
+
+	pin_each(kernel, "links", count_pin, &n);
+	kernel_close(kernel);
+	return n;
+}
+
+static bool has_hooks(const char *name)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel = opened(false);
+	struct kernel_status status = {};
+	bool found = false;
+
+	assert_int_equal(kernel_status(kernel, &status, &diag), 0);
+	for (size_t i = 0; i < status.nr_interfaces; i++)
+		if (strcmp(status.interface[i].name, name) == 0)
+			found = status.interface[i].attached;
+	kernel_status_clear(&status);
+	kernel_close(kernel);
+	return found;
+}
+
+static enum interface_role role_of(const char *name)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel = opened(false);
+	struct kernel_status status = {};
+	int role = -1;
+
+	assert_int_equal(kernel_status(kernel, &status, &diag), 0);
+	for (size_t i = 0; i < status.nr_interfaces; i++)
+		if (strcmp(status.interface[i].name, name) == 0)
+			role = status.interface[i].role;
+	kernel_status_clear(&status);
+	kernel_close(kernel);
+	return role;
+}
+
+static __u32 generation(void)
+{
+	struct kernel *kernel = opened(false);
+	__u32 ret = word_generation(word_peek(kernel));
+
+	kernel_close(kernel);
+	return ret;
+}
+
+/* ---- containers ---- */
+
+#define NS "weir-test-follow"
+
+static void container(const char *name, const char *address)
+{
+	sh("ip link add veth%s type veth peer name %s-in && ip link set veth%s master br-c && "
+	   "ip link set veth%s up",
+	   name, name, name, name);
+	follow_index(if_nametoindex("vethx"));
+	sh("ip link set %s-in netns " NS " && ip -n " NS " address add %s/16 dev %s-in && "
+	   "ip -n " NS " link set %s-in up",
+	   name, address, name, name);
+}
+
+static void no_container(const char *name)
+{
+	char veth[IF_NAMESIZE];
+	__u32 ifindex;
+
+	snprintf(veth, sizeof(veth), "veth%s", name);
+	ifindex = if_nametoindex(veth);
+	sh("ip link delete %s", veth);
+	follow_index(ifindex);
+}
+
+/* ---- tests ---- */
+
+static void a_bridge_of_workloads_is_guarded_from_its_first_moment(void **state)
+{
+	sh("ip link add br-new type bridge");
+	follow("br-new");
+	assert_int_equal(flags_of("br-new"), WEIR_IF_BRIDGE | WEIR_IF_GUARD);
+	assert_true(has_hooks("br-new"));
+	assert_int_equal(role_of("br-new"), INTERFACE_BRIDGE);
+	sh("ip link delete br-new");
+	follow_all();
+}
+
+static void a_workload_is_closed_until_the_engine_tells_of_it(void **state)
+{
+	struct weir_iface iface, bridge;
+
+	engine(NULL);
+	container("x", "10.77.0.2");
+	follow("vethx");
+	assert_int_equal(flags_of("vethx"), WEIR_IF_WORKLOAD | WEIR_IF_CLOSED | WEIR_IF_PORT);
+	assert_true(has_hooks("vethx"));
+	assert_int_equal(role_of("vethx"), INTERFACE_WORKLOAD);
+	assert_false(bound_to("10.77.0.2", "vethx"));
+	assert_true(iface_of(if_nametoindex("vethx"), &iface));
+	assert_true(iface_of(if_nametoindex("br-c"), &bridge));
+	assert_int_equal(iface.master, if_nametoindex("br-c"));
+	assert_memory_equal(iface.mac, bridge.mac, 6);
+	assert_int_equal(bindings(), 0);
+	assert_int_equal(rebind("vethx"), 0);
+
+	engine("10.77.0.2");
+	assert_true(rebind("vethx") > 0);
+	assert_int_equal(flags_of("vethx"), WEIR_IF_WORKLOAD | WEIR_IF_PORT);
+	assert_true(bound_to("10.77.0.2", "vethx"));
+	assert_int_equal(rebind("vethx"), 0);
+	assert_int_equal(rebind(NULL), 0);
+	assert_int_equal(follow("vethx"), 0);
+
+	engine(NULL);
+	assert_true(rebind(NULL) > 0);
+	assert_false(bound_to("10.77.0.2", "vethx"));
+	assert_int_equal(flags_of("vethx"), WEIR_IF_WORKLOAD | WEIR_IF_CLOSED | WEIR_IF_PORT);
+	no_container("x");
+	assert_int_equal(bindings(), 0);
+}
+
+static void a_link_local_address_is_known_to_port_and_bridge(void **state)
+{
+	struct weir_local port, bridge;
+
+	engine("10.77.0.2");
+	container("x", "10.77.0.2");
+	sh("ip -n " NS " address add fe80::77:2/64 dev x-in nodad");
+	follow("vethx");
+	assert_true(local_of("fe80::77:2", "vethx", &port));
+	assert_true(local_of("fe80::77:2", "br-c", &bridge));
+	assert_memory_equal(&port, &bridge, sizeof(port));
+	assert_int_equal(port.ifindex, if_nametoindex("vethx"));
+	no_container("x");
+	assert_int_equal(bindings(), 0);
+}
+
+static void a_port_that_is_no_workload_ends_the_guard(void **state)
+{
+	engine("10.77.0.2");
+	container("x", "10.77.0.2");
+	follow("vethx");
+	sh("ip link add other0 type veth peer name other1 && ip link set other0 master br-c");
+	follow("other0");
+	assert_int_equal(flags_of("br-c"), 0);
+	assert_false(has_hooks("br-c"));
+	assert_int_equal(flags_of("other0"), 0);
+	assert_int_equal(flags_of("vethx"), WEIR_IF_WORKLOAD);
+	assert_int_equal(follow("br-c"), 0);
+	assert_int_equal(follow("vethx"), 0);
+	sh("ip link set other0 nomaster");
+	follow("other0");
+	assert_int_equal(flags_of("br-c"), WEIR_IF_BRIDGE | WEIR_IF_GUARD);
+	assert_true(has_hooks("br-c"));
+	assert_int_equal(flags_of("vethx"), WEIR_IF_WORKLOAD | WEIR_IF_PORT);
+	sh("ip link delete other0");
+	follow_all();
+	no_container("x");
+}
+
+static void every_interface_has_an_entry(void **state)
+{
+	__u32 ifindex;
+	struct weir_iface iface;
+
+	sh("ip link add other0 type veth peer name other1");
+	follow("other0");
+	assert_int_equal(flags_of("other0"), 0);
+	assert_int_equal(flags_of("lo"), 0);
+	assert_int_equal(flags_of("nic"), WEIR_IF_NIC);
+	ifindex = if_nametoindex("other0");
+	sh("ip link delete other0");
+	follow_index(ifindex);
+	assert_false(iface_of(ifindex, &iface));
+	follow_all();
+	assert_int_equal(follow_all(), 0);
+}
+
+static void what_is_withdrawn_comes_back_only_by_the_engine(void **state)
+{
+	engine("10.77.0.2");
+	container("x", "10.77.0.2");
+	follow("vethx");
+	assert_true(bound_to("10.77.0.2", "vethx"));
+	assert_int_equal(update(NULL), 0);
+	withdraw("10.77.0.2");
+	assert_true(marked("10.77.0.2"));
+	engine(NULL);
+	follow_all();
+	rebind(NULL);
+	follow("vethx");
+	assert_true(marked("10.77.0.2"));
+	assert_int_equal(update(NULL), 0);
+	assert_false(marked("10.77.0.2"));
+	assert_false(bound_to("10.77.0.2", "vethx"));
+
+	engine("10.77.0.2");
+	rebind(NULL);
+	withdraw("10.77.0.2");
+	assert_true(marked("10.77.0.2"));
+	rebind("vethx");
+	assert_true(bound_to("10.77.0.2", "vethx"));
+	no_container("x");
+	assert_int_equal(bindings(), 0);
+}
+
+static void a_trial_keeps_addresses_but_withdraws_them(void **state)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel;
+	__u32 back;
+
+	engine("10.77.0.2");
+	assert_int_equal(change(POLICY "# again\n", false, 60000, NULL), 0);
+	assert_int_equal(update(NULL), -EINPROGRESS);
+	withdraw("10.77.0.2");
+	assert_true(marked("10.77.0.2"));
+	kernel = opened(true);
+	assert_int_equal(kernel_confirm(kernel, &back, &diag), 0);
+	kernel_close(kernel);
+	engine(NULL);
+	assert_int_equal(change(POLICY "# again\n", true, 0, NULL), 0);
+	assert_false(marked("10.77.0.2"));
+	assert_int_equal(update(NULL), -ESTALE);
+	assert_int_equal(apply(POLICY), 0);
+}
+
+static void the_same_policy_of_before_is_nothing_to_go_back_to(void **state)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel;
+	__u32 before = generation(), back;
+
+	engine("10.77.0.3");
+	assert_int_equal(update(NULL), 0);
+	assert_int_not_equal(generation(), before);
+	kernel = opened(true);
+	assert_int_equal(kernel_rollback(kernel, &back, &diag), -ENOENT);
+	kernel_close(kernel);
+	assert_int_equal(apply(POLICY), 0);
+	kernel = opened(true);
+	assert_int_equal(kernel_rollback(kernel, &back, &diag), 0);
+	kernel_close(kernel);
+	assert_int_equal(apply(POLICY), 0);
+}
+
+static void hooks_in_a_hurry_become_links(void **state)
+{
+	unsigned int before;
+
+	engine("10.77.0.2");
+	container("x", "10.77.0.2");
+	follow("vethx");
+	assert_false(tcx_has(if_nametoindex("vethx"), HOOK_IN, 0));
+	before = pins();
+	follow_all();
+	follow_all();
+	assert_true(tcx_has(if_nametoindex("vethx"), HOOK_IN, 0));
+	assert_true(tcx_has(if_nametoindex("vethx"), HOOK_OUT, 0));
+	assert_true(pins() >= before + 2);
+	sh("! tc qdisc show dev vethx | grep -q clsact");
+	assert_true(has_hooks("vethx"));
+	assert_true(has_hooks("br-c"));
+	assert_int_equal(follow("vethx"), 0);
+	assert_int_equal(follow_all(), 0);
+	before = pins();
+	no_container("x");
+	assert_int_equal(pins(), before - 2);
+	assert_int_equal(bindings(), 0);
+	assert_true(has_hooks("br-c"));
+}
+
+static void apply_with_growth_keeps_guards(void **state)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	fprintf(out, POLICY "deny:\n");
+	for (unsigned int i = 0; i < 3000; i++)
+		fprintf(out, "- {from: 198.51.100.%u, to: web, port: tcp/%u}\n", i % 250, i + 1);
+	fclose(out);
+	engine("10.77.0.2");
+	container("x", "10.77.0.2");
+	follow("vethx");
+	assert_int_equal(apply(text), 0);
+	assert_true(has_hooks("vethx"));
+	assert_true(has_hooks("br-c"));
+	assert_int_equal(flags_of("br-c"), WEIR_IF_BRIDGE | WEIR_IF_GUARD);
+	assert_true(bound_to("10.77.0.2", "vethx"));
+	assert_int_equal(apply(POLICY), 0);
+	no_container("x");
+	free(text);
+}
+
+static unsigned int programs_at(const char *name)
+{
+	return tcx_has(if_nametoindex(name), HOOK_IN, 0) +
+	       tcx_has(if_nametoindex(name), HOOK_OUT, 0);
+}
+
+static void detach_leaves_nothing(void **state)
+{
+	engine("10.77.0.2");
+	container("x", "10.77.0.2");
+	follow("vethx");
+	detach();
+	assert_int_equal(programs_at("br-c"), 0);
+	assert_int_equal(programs_at("vethx"), 0);
+	sh("! tc qdisc show | grep -q clsact");
+	sh("ip link delete vethx");
+	assert_int_equal(apply(POLICY), 0);
+}
+
+static __u64 cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+#define MANY 500
+
+/* Whole policies with many containers, one of which changes its address; what a change costs, grace aside. */
+static void one_of_500_containers_changes_in_under_10_ms(void **state)
+{
+	static struct prefix address[MANY];
+	static struct env_name name[MANY];
+	static char names[MANY][16];
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	__u64 worst_wall = 0, worst_cpu = 0;
+
+	fprintf(out, "interfaces: [nic]\nworkloads: [\"veth*\"]\nallow:\n");
+	for (unsigned int i = 0; i < MANY; i++) {
+		char t[32];
+
+		snprintf(names[i], sizeof(names[i]), "c%u", i);
+		snprintf(t, sizeof(t), "10.77.%u.%u", i / 200 + 1, i % 200 + 1);
+		address[i] = prefix_of(t);
+		name[i] = (struct env_name){ITEM_CONTAINER, names[i], &address[i], 1, true};
+		fprintf(out, "- {from: {container: c%u}, to: {container: c%u}, port: tcp/%u}\n", i,
+			(i + 1) % MANY, 1000 + i);
+	}
+	fclose(out);
+	engine(NULL);
+	env.name = name;
+	env.nr_names = MANY;
+	assert_int_equal(apply(text), 0);
+	for (unsigned int i = 0; i < 20; i++) {
+		_cleanup_(diag_reset) struct diag diag = {};
+		struct policy *parsed = NULL;
+		struct tables *tables = NULL;
+		struct apply_result result;
+		struct kernel *kernel;
+		__u64 wall, cpu;
+
+		/* as the daemon does: the policy is parsed already */
+		assert_int_equal(policy_parse_text(text, strlen(text), "test", &parsed, &diag), 0);
+		address[i].address.byte[14] ^= 0x80;
+		kernel = opened(true); /* grace of the change before is not work */
+		grace();
+		kernel->meta->flags &= ~META_GRACE;
+		kernel_close(kernel);
+		wall = mono_ns(NULL);
+		cpu = cpu_ns();
+		assert_int_equal(tables_build(parsed, &env, &tables, &diag), 0);
+		kernel = opened(true);
+		if (kernel_update(kernel, parsed, tables, &env, &result, &diag))
+			fail_msg("%s", diag.error);
+		kernel_close(kernel);
+		wall = mono_ns(NULL) - wall;
+		cpu = cpu_ns() - cpu;
+		if (i == 0)
+			print_message("written and flipped in %llu us, all of it %llu us\n",
+				      (unsigned long long)result.fill_ns / 1000,
+				      (unsigned long long)result.total_ns / 1000);
+		worst_wall = wall > worst_wall ? wall : worst_wall;
+		worst_cpu = cpu > worst_cpu ? cpu : worst_cpu;
+		tables_free(tables);
+		policy_free(parsed);
+	}
+	print_message("one of %u containers changes: at worst %llu us of time, %llu us of CPU\n",
+		      MANY, (unsigned long long)worst_wall / 1000,
+		      (unsigned long long)worst_cpu / 1000);
+	assert_true(worst_cpu < 10000000);
+	engine(NULL);
+	assert_int_equal(apply(POLICY), 0);
+	free(text);
+}
+
+static int tidy(void **state)
+{
+	if (if_nametoindex("vethx"))
+		sh("ip link delete vethx");
+	if (if_nametoindex("other0"))
+		sh("ip link delete other0");
+	return 0;
+}
+
+static int setup(void **state)
+{
+	if (geteuid() != 0) {
+		print_message("needs root\n");
+		exit(77);
+	}
+	snprintf(dir, sizeof(dir), "/sys/fs/bpf/weir-test-follow-%d", getpid());
+	if (unshare(CLONE_NEWNET) < 0)
+		return -1;
+	/* No addresses but those that a test gives: the kernel's own come when they come. */
+	if (system("ip netns add " NS " && sysctl -qw net.ipv6.conf.default.addr_gen_mode=1 && "
+		   "ip netns exec " NS " sysctl -qw net.ipv6.conf.default.addr_gen_mode=1 && "
+		   "ip link set lo up && ip link add nic type veth peer name far && "
+		   "ip link set nic up && ip link add br-c type bridge && ip link set br-c up && "
+		   "ip address add 10.77.0.1/16 dev br-c"))
+		return -1;
+	engine(NULL);
+	return apply(POLICY);
+}
+
+static int teardown(void **state)
+{
+	detach();
+	return system("ip netns delete " NS) ? -1 : 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_teardown(a_bridge_of_workloads_is_guarded_from_its_first_moment, tidy),
+	    cmocka_unit_test_teardown(a_workload_is_closed_until_the_engine_tells_of_it, tidy),
+	    cmocka_unit_test_teardown(a_link_local_address_is_known_to_port_and_bridge, tidy),
+	    cmocka_unit_test_teardown(a_port_that_is_no_workload_ends_the_guard, tidy),
+	    cmocka_unit_test_teardown(every_interface_has_an_entry, tidy),
+	    cmocka_unit_test_teardown(what_is_withdrawn_comes_back_only_by_the_engine, tidy),
+	    cmocka_unit_test_teardown(a_trial_keeps_addresses_but_withdraws_them, tidy),
+	    cmocka_unit_test_teardown(the_same_policy_of_before_is_nothing_to_go_back_to, tidy),
+	    cmocka_unit_test_teardown(hooks_in_a_hurry_become_links, tidy),
+	    cmocka_unit_test_teardown(apply_with_growth_keeps_guards, tidy),
+	    cmocka_unit_test_teardown(detach_leaves_nothing, tidy),
+	    cmocka_unit_test_teardown(one_of_500_containers_changes_in_under_10_ms, tidy),
+	};
+
+	return cmocka_run_group_tests_name("following workloads", tests, setup, teardown);
+}
