@@ -365,15 +365,18 @@ static void test_tests_know_names_published_ports_and_service_addresses(void **s
 	add_test(&made, "203.0.113.9", "self", "tcp/8000", false);
 	add_test(&made, "container=kato", "10.96.0.11", "tcp/80", true);
 	add_test(&made, "kato", "10.96.0.12", "tcp/80", false);
+	/* A container is a workload, whatever a transit packet might do. */
+	made.policy.defaults.forward = DEFAULT_ALLOW;
+	add_test(&made, "kato", "container=other", "tcp/80", false);
 	add_test(&made, "kato", "10.96.0.10", "tcp/80", true);
 	add_test(&made, "kato", "10.96.0.10", "tcp/80", false);
 	assert_int_equal(environment_stand_in(&made.env, &made.policy), 0);
 	build();
 	assert_int_equal(tests_run(&made.policy, tables, &made.env, &results), 2);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		if (!results[i].passed)
 			fail_msg("%d: %s", i, results[i].text);
-	for (int i = 4; i < 6; i++) {
+	for (int i = 5; i < 7; i++) {
 		assert_false(results[i].passed);
 		assert_non_null(strstr(results[i].text, "depends on the endpoint of 10.96.0.10"));
 	}

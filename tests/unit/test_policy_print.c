@@ -41,7 +41,16 @@ static unsigned int nr_segments; /* that exist so far, named seg0, seg1, … */
 
 static void gen_item(FILE *out)
 {
-	switch (pick(11)) {
+	switch (pick(13)) {
+	case 11:
+		fprintf(out, "{%s: %s}", ONE_OF("container", "network"),
+			ONE_OF("kato", "Kato_db-1.x", "0", "\"7.5\""));
+		return;
+	case 12:
+		fprintf(out, "{%s}",
+			ONE_OF("compose: kato/Mongo.kb-1", "compose: 0/0", "name: API.example.com",
+			       "name: db", "name: 'x-1.2a'"));
+		return;
 	case 0:
 		fprintf(out, "any");
 		return;
@@ -168,15 +177,36 @@ static void gen_rule(FILE *out, const char *name, unsigned int i)
 		fputs(", ", out);
 		gen_from(out, on);
 	}
-	if (pick(2)) {
-		fputs(", to: ", out);
-		gen_items(out, 1);
+	if (pick(4) == 0) {
+		fprintf(out, ", to: %s, published: %s",
+			ONE_OF("{container: kato}", "[192.0.2.9, workloads]"),
+			ONE_OF("tcp/443", "[tcp/443, udp/1-65535, sctp/7]"));
+	} else {
+		if (pick(3) == 0)
+			fprintf(out, ", to: {unit: %s}",
+				ONE_OF("nginx.service", "'a@b:c-d_e\\x2d.scope'", "user-7.slice"));
+		else if (pick(2)) {
+			fputs(", to: ", out);
+			gen_items(out, 1);
+		}
+		if (pick(2))
+			gen_ports(out, false);
 	}
-	if (pick(2))
-		gen_ports(out, false);
 	if (on)
 		gen_on(out);
 	fputs("}\n", out);
+}
+
+static void gen_service(FILE *out, unsigned int i)
+{
+	bool v6 = pick(2);
+
+	fprintf(out, v6 ? "  - {address: '2001:db8:96::%u'" : "  - {address: 10.96.0.%u", i + 1);
+	fprintf(out, ", port: %s/%u, endpoints: [", ONE_OF("tcp", "udp", "sctp"), pick(65536));
+	for (unsigned int n = pick(3) + 1; n > 0; n--)
+		fprintf(out, v6 ? "'[2001:db8::%u]:%u'%s" : "192.0.2.%u:%u%s", n, 1 + pick(65535),
+			n > 1 ? ", " : "");
+	fputs("]}\n", out);
 }
 
 static void gen_rate(FILE *out, const char *key, bool bytes)
@@ -234,7 +264,9 @@ static void gen_test(FILE *out)
 {
 	fprintf(out, "  - {from: %s",
 		ONE_OF("self", "192.0.2.1", "\"2001:db8::1\"", "{interface: eth0}", "seg0"));
-	fprintf(out, ", to: %s", ONE_OF("self", "192.0.2.1", "{interface: eth1}", "seg0"));
+	fprintf(out, ", to: %s",
+		ONE_OF("self", "192.0.2.1", "{interface: eth1}", "seg0", "{network: db}",
+		       "{unit: x.service}"));
 	fprintf(out, ", port: %s",
 		ONE_OF("tcp/22", "icmp/8", "icmpv6/echo-request", "proto/47", "sctp/1"));
 	fprintf(out, ", expect: %s", ONE_OF("allow", "deny"));
@@ -323,6 +355,11 @@ static char *generate(void)
 		fputs("limits:\n", out);
 	for (unsigned int i = 0; i < n; i++)
 		gen_limit(out, i);
+	n = pick(4);
+	if (n)
+		fputs("services:\n", out);
+	for (unsigned int i = 0; i < n; i++)
+		gen_service(out, i);
 	n = pick(4);
 	if (n)
 		fputs("tests:\n", out);
@@ -433,6 +470,7 @@ static void same_rules(const struct policy *a, const struct policy *b)
 		same_items(&x->to, &y->to);
 		same_services(&x->port, &y->port);
 		same_names(&x->on, &y->on);
+		same_services(&x->published, &y->published);
 		assert_int_equal(x->log, y->log);
 	}
 	assert_int_equal(a->has_failsafe, b->has_failsafe);
@@ -482,6 +520,22 @@ static void same_tests(const struct policy *a, const struct policy *b)
 	}
 }
 
+static void same_service_rules(const struct policy *a, const struct policy *b)
+{
+	assert_int_equal(a->nr_services, b->nr_services);
+	for (size_t i = 0; i < a->nr_services; i++) {
+		const struct service_rule *x = &a->service[i], *y = &b->service[i];
+
+		same_prefix(&x->address, &y->address);
+		same_service(&x->port, &y->port);
+		assert_int_equal(x->nr_endpoints, y->nr_endpoints);
+		for (size_t j = 0; j < x->nr_endpoints; j++) {
+			same_prefix(&x->endpoint[j].address, &y->endpoint[j].address);
+			assert_int_equal(x->endpoint[j].port, y->endpoint[j].port);
+		}
+	}
+}
+
 static void same_policy(const struct policy *a, const struct policy *b)
 {
 	same_interfaces(a->interface, a->nr_interfaces, b->interface, b->nr_interfaces);
@@ -496,6 +550,7 @@ static void same_policy(const struct policy *a, const struct policy *b)
 	assert_int_equal(a->nr_limits, b->nr_limits);
 	for (size_t i = 0; i < a->nr_limits; i++)
 		same_limit(&a->limit[i], &b->limit[i]);
+	same_service_rules(a, b);
 	assert_memory_equal(&a->timeouts, &b->timeouts, sizeof(a->timeouts));
 	same_text(a->audit.file, b->audit.file);
 	assert_int_equal(a->audit.rotate_bytes, b->audit.rotate_bytes);

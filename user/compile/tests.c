@@ -312,6 +312,20 @@ static const struct service_rule *service_of(const struct run *run, const struct
 	return NULL;
 }
 
+/* An address that the engine gave to a container: where workloads are watched, it is one. */
+static bool is_container(const struct run *run, const struct weir_addr *address)
+{
+	for (size_t i = 0; run->env && i < run->env->nr_names; i++) {
+		const struct env_name *name = &run->env->name[i];
+
+		if ((name->kind == ITEM_CONTAINER || name->kind == ITEM_NETWORK ||
+		     name->kind == ITEM_COMPOSE) &&
+		    list_contains(name->address, name->n, address))
+			return true;
+	}
+	return false;
+}
+
 static void set_kinds(const struct run *run, const struct item *item, enum test_home home,
 		      struct end *end)
 {
@@ -327,6 +341,8 @@ static void set_kinds(const struct run *run, const struct item *item, enum test_
 		end->kind[0] = WEIR_SELF;
 	} else if (service_of(run, &end->address, NULL)) {
 		end->kind[0] = WEIR_OTHER; /* nobody has it */
+	} else if (workloads && is_container(run, &end->address)) {
+		end->kind[0] = WEIR_WORKLOAD;
 	} else if (workloads && in_some_segment(run, &end->address)) {
 		end->kind[0] = WEIR_WORKLOAD;
 		end->kind[end->nr_kinds++] = WEIR_OTHER;
@@ -402,7 +418,8 @@ static bool endpoint_allows(const struct run *run, const struct question *questi
 	struct question there = *question;
 	struct answer answer;
 	bool workload =
-	    run->policy->nr_workloads > 0 && in_some_segment(run, &endpoint->address.address);
+	    run->policy->nr_workloads > 0 && (is_container(run, &endpoint->address.address) ||
+					      in_some_segment(run, &endpoint->address.address));
 
 	*ret = true;
 	if (is_own(run, &endpoint->address))
