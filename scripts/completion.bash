@@ -4,7 +4,7 @@
 
 _weir() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
-	local global='--json --netns --pin-dir --help --version'
+	local global='--json --netns --pin-dir --engine --help --version'
 	local -A options=(
 		[check]='--print' [apply]='--confirm --no-tests --verbose' [confirm]='' [rollback]='' [run]='--wait' [status]='--kernel'
 		[show]='--lines --all' [audit]='--follow --since --lines' [block]='--for --file' [unblock]='--file --all'
@@ -17,7 +17,7 @@ _weir() {
 		mapfile -t COMPREPLY < <(compgen -W "$(ls /run/netns 2>/dev/null)" -- "$word")
 		return
 		;;
-	--pin-dir | --file | --env-file)
+	--pin-dir | --engine | --file)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
@@ -25,7 +25,7 @@ _weir() {
 	esac
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--netns | --pin-dir) ((i++)) ;;
+		--netns | --pin-dir | --engine) ((i++)) ;;
 		-*) ;;
 		*)
 			command=${COMP_WORDS[i]}

@@ -7,11 +7,15 @@
 #include <time.h>
 
 #include "base/units.h"
+#include "cmd/applied.h"
 #include "cmd/confirmed.h"
 #include "cmd/load.h"
+#include "cmd/naming.h"
 #include "cmd/report.h"
 #include "cmd/session.h"
 #include "cmd/term.h"
+
+#define WAIT_NAMES_MS 5000
 
 static __u64 opt_confirm_ns;
 static bool opt_no_tests, opt_verbose;
@@ -29,13 +33,34 @@ static void print_step(void *arg, const char *step)
 	fprintf(stderr, "  %s\n", step);
 }
 
-static int load(const struct cmd_context *ctx, char **files, size_t n, struct loaded *loaded,
+/* Who containers and hosts are now; the handle stays, for units' cgroups. */
+struct asking {
+	const struct cmd_context *ctx;
+	struct followed *names;
+};
+
+static int resolve(void *arg, const struct policy *policy, struct environment *env,
+		   struct diag *diag)
+{
+	struct asking *asking = arg;
+	int err;
+
+	if (!policy_follows(policy))
+		return 0;
+	err = naming_open(asking->ctx, &asking->names, diag);
+	err = err ? err : naming_ask(asking->names, policy, env, WAIT_NAMES_MS, true, diag);
+	return err ? err : naming_judge(asking->names, policy, diag);
+}
+
+static int load(struct asking *asking, char **files, size_t n, struct loaded *loaded,
 		struct diag *diag)
 {
+	const struct load_how how = {.resolve = resolve, .arg = asking};
+	const struct cmd_context *ctx = asking->ctx;
 	char holds[256];
 	int err;
 
-	err = loaded_read((const char *const *)files, n, loaded, diag);
+	err = loaded_read((const char *const *)files, n, &how, loaded, diag);
 	if (err) {
 		holds_text(ctx->pin_dir, "policy not applied", holds, sizeof(holds));
 		return loaded_rejected(err) ? cmd_reject(ctx, err, diag, holds)
@@ -65,9 +90,42 @@ static void note(int err, struct diag *diag, const char *what)
 	diag_reset(diag);
 }
 
-static int apply(const struct cmd_context *ctx, struct kernel *kernel, const struct loaded *loaded,
+/* Which sockets belong to the units that the policy names. */
+static int set_units(struct kernel *kernel, struct followed *names, struct diag *diag)
+{
+	_cleanup_free_ __u64 *cgroup = NULL;
+	_cleanup_free_ __u32 *unit = NULL;
+	size_t n = 0;
+	int err;
+
+	if (!names)
+		return 0;
+	err = names_units(names, &cgroup, &unit, &n);
+	if (err)
+		return diag_fail(diag, err, NULL, "units: %s", strerror(-err));
+	return n ? kernel_units(kernel, cgroup, unit, n, diag) : 0;
+}
+
+/* For a daemon: what this was compiled for. It is compiled again there when that is no longer so. */
+static void note_compiled(const struct cmd_context *ctx, struct kernel *kernel,
+			  const struct loaded *loaded, __u32 generation)
+{
+	struct applied applied = {.generation = generation};
+	_cleanup_diag_ struct diag diag = {};
+	struct kernel_status status = {};
+
+	if (kernel_status(kernel, &status, &diag))
+		return;
+	applied.seed = status.control.seed;
+	kernel_status_clear(&status);
+	applied.fingerprint = fingerprint_of(loaded->policy, &loaded->env);
+	applied_write(ctx->pin_dir, &applied);
+}
+
+static int apply(const struct asking *asking, struct kernel *kernel, const struct loaded *loaded,
 		 struct apply_result *result, struct diag *diag)
 {
+	const struct cmd_context *ctx = asking->ctx;
 	const struct apply_options how = {
 	    .confirm_ms = opt_confirm_ns / 1000000,
 	    .progress = opt_verbose ? print_step : NULL,
@@ -83,6 +141,11 @@ static int apply(const struct cmd_context *ctx, struct kernel *kernel, const str
 	if (err && how.confirm_ms)
 		note(confirmed_cancel_trial(ctx->pin_dir, &aside), &aside,
 		     "the trial's copy on disk stays");
+	if (!err)
+		note_compiled(ctx, kernel, loaded, result->generation);
+	if (!err)
+		note(set_units(kernel, asking->names, &aside), &aside,
+		     "traffic of units is judged as this node's");
 	if (!err && !how.confirm_ms)
 		note(confirmed_save(ctx->pin_dir, loaded->policy, &aside), &aside,
 		     "after a reboot this policy will not be there");
@@ -135,6 +198,7 @@ static int result_json(const struct loaded *loaded, const struct apply_result *r
 	json_put(object, "policy", policy_json(loaded->policy));
 	json_put(object, "rules", rule_counts_json(loaded->policy));
 	json_put_int(object, "limits", loaded->policy->nr_limits);
+	json_put_int(object, "names", policy_follows(loaded->policy));
 	json_put(object, "interfaces", interfaces);
 	json_put(object, "trial",
 		 opt_confirm_ns ? trial_json(now_ns(CLOCK_REALTIME) + opt_confirm_ns, previous)
@@ -161,8 +225,15 @@ static __u32 running_generation(struct kernel *kernel)
 	return generation;
 }
 
+static void asking_end(struct asking *asking)
+{
+	if (asking->names)
+		names_close(asking->names);
+}
+
 static int cmd_apply(struct cmd_context *ctx, int argc, char **argv)
 {
+	_cleanup_(asking_end) struct asking asking = {.ctx = ctx};
 	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_loaded_ struct loaded loaded = {};
 	/* Warnings come before the flip: after it this terminal may not be heard of again. */
@@ -179,7 +250,7 @@ static int cmd_apply(struct cmd_context *ctx, int argc, char **argv)
 		return usage_error(&command_apply, "--confirm: less than a second is no trial");
 	if (opt_confirm_ns > UNITS_NS_PER_DAY)
 		return usage_error(&command_apply, "--confirm: more than a day is no trial");
-	status = load(ctx, argv + 1, (size_t)argc - 1, &loaded, &diag);
+	status = load(&asking, argv + 1, (size_t)argc - 1, &loaded, &diag);
 	if (status)
 		return status;
 	err = kernel_open(ctx->pin_dir, true, &kernel, &diag);
@@ -191,7 +262,7 @@ static int cmd_apply(struct cmd_context *ctx, int argc, char **argv)
 	if (!ctx->netns)
 		session_warn(&loaded, opt_confirm_ns != 0, &diag);
 	cmd_warnings(&diag);
-	err = apply(ctx, kernel, &loaded, &result, &late);
+	err = apply(&asking, kernel, &loaded, &result, &late);
 	if (err) {
 		kernel_close(TAKE_PTR(kernel));
 		holds_text(ctx->pin_dir, "policy not applied", holds, sizeof(holds));
@@ -214,7 +285,10 @@ const struct command command_apply = {
 	"Compiles the files into one policy, runs its own tests:, fills the idle tables in the\n"
 	"kernel, attaches to the interfaces that it names, and swaps. No packet is judged by a\n"
 	"mixture of old and new; limits, blocks and connections survive. Whatever goes wrong, the\n"
-	"policy in force stays in force. The rules stay in the kernel when weir ends.\n\n"
+	"policy in force stays in force. The rules stay in the kernel when weir ends.\n"
+	"Who containers, hosts and units are is asked once, for up to 5 seconds; `weir run`\n"
+	"follows them. A host that nobody ever resolved is an error, a container that does not\n"
+	"run a warning.\n\n"
 	"  weir apply /etc/weir/policy.yaml\n"
 	"  weir apply --confirm 60s policy.yaml    from far away: the kernel itself falls back\n"
 	"                                          after 60 seconds unless `weir confirm` comes\n\n"

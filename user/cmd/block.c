@@ -9,6 +9,7 @@
 
 #include "base/units.h"
 #include "cmd/load.h"
+#include "cmd/naming.h"
 #include "cmd/ranges.h"
 #include "cmd/report.h"
 #include "cmd/term.h"
@@ -134,7 +135,8 @@ static int read_prefixes(const struct cmd_context *ctx, const struct command *co
 #define MAX_FOR_NS     (36525 * UNITS_NS_PER_DAY)
 
 /* What blocking these will not do, or do more than meant. */
-static void warn_reach(struct kernel *kernel, const struct prefixes *list, struct diag *diag)
+static void warn_reach(const struct cmd_context *ctx, struct kernel *kernel,
+		       const struct prefixes *list, struct diag *diag)
 {
 	_cleanup_(ranges_clear) struct ranges never = {};
 	_cleanup_policy_ struct policy *policy = NULL;
@@ -152,7 +154,7 @@ static void warn_reach(struct kernel *kernel, const struct prefixes *list, struc
 			    list->prefix[i].v6 ? "IPv6" : "IPv4");
 	if (running_policy(kernel, &policy, &aside) || !policy->never_block.n)
 		return;
-	if (environment_read(&env, &aside) ||
+	if (environment_read(&env, &aside) || naming_recall(ctx, policy, &env, NULL, &aside) ||
 	    ranges_of_items(policy, &policy->never_block, &env, &never))
 		goto out;
 	for (size_t i = 0; i < list->n; i++) {
@@ -213,7 +215,7 @@ static int cmd_block(struct cmd_context *ctx, int argc, char **argv)
 		status = open_loaded(ctx, true, &kernel);
 	if (status)
 		return status;
-	warn_reach(kernel, &list, &diag);
+	warn_reach(ctx, kernel, &list, &diag);
 	expires = opt_for_ns ? now_ns(CLOCK_BOOTTIME) + opt_for_ns : 0;
 	err = list.n ? kernel_block(kernel, list.prefix, list.n, expires, &done, &diag) : 0;
 	if (err) {

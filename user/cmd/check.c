@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd/load.h"
+#include "cmd/naming.h"
 #include "cmd/report.h"
 #include "cmd/term.h"
 
@@ -54,6 +55,9 @@ static void print_summary(const struct loaded *loaded)
 	}
 	printf("  segments  %zu (%s in all lists)\n", policy->nr_segments,
 	       text_number(budget->addresses, "prefix", "prefixes", a));
+	if (policy_follows(policy))
+		printf("  names     %zu; nobody is asked here, each stands for a made-up address\n",
+		       policy_follows(policy));
 	printf("  rules     %s allow, %s deny%s\n", text_count(counts.allow, a),
 	       text_count(counts.deny, b),
 	       policy->monitor ? "; mode monitor: nothing is dropped" : "");
@@ -77,6 +81,7 @@ static json_t *summary_json(const struct loaded *loaded, const char *canonical,
 	json_put_bool(object, "valid", !loaded->failed);
 	json_put(object, "policy", policy_json(loaded->policy));
 	json_put_int(object, "segments", loaded->policy->nr_segments);
+	json_put_int(object, "names", policy_follows(loaded->policy));
 	json_put(object, "rules", rule_counts_json(loaded->policy));
 	json_put_int(object, "limits", loaded->policy->nr_limits);
 	json_put(object, "budget", budget_json(&loaded->tables->budget));
@@ -89,6 +94,7 @@ static json_t *summary_json(const struct loaded *loaded, const char *canonical,
 
 static int cmd_check(struct cmd_context *ctx, int argc, char **argv)
 {
+	const struct load_how how = {}; /* nobody is asked */
 	_cleanup_loaded_ struct loaded loaded = {};
 	_cleanup_diag_ struct diag diag = {};
 	_cleanup_free_ char *canonical = NULL;
@@ -96,7 +102,7 @@ static int cmd_check(struct cmd_context *ctx, int argc, char **argv)
 
 	if (argc < 2)
 		return usage_error(&command_check, "a policy file is missing");
-	err = loaded_read((const char *const *)argv + 1, (size_t)argc - 1, &loaded, &diag);
+	err = loaded_read((const char *const *)argv + 1, (size_t)argc - 1, &how, &loaded, &diag);
 	if (!err && opt_print)
 		err = policy_print(loaded.policy, &canonical);
 	if (err)
@@ -119,8 +125,9 @@ const struct command command_check = {
     .usage = "FILE... [-p]",
     .help =
 	"Parses and compiles policy files as `weir apply` would, runs the policy's own tests:,\n"
-	"and says how big the result is. Needs no privilege, and no kernel support. \"-\" is\n"
-	"standard input.\n\n"
+	"and says how big the result is. Needs no privilege, and no kernel support. Nobody is\n"
+	"asked who containers and hosts are: each such name stands for a made-up address, so\n"
+	"that tests can be judged. \"-\" is standard input.\n\n"
 	"  weir check /etc/weir/policy.yaml\n"
 	"  weir check -p base.yaml site.yaml    both as one policy, everything explicit\n\n"
 	"Exit status: 0 valid; 3 rejected, or a test of the policy fails; 1 unreadable.",

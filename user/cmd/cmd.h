@@ -30,11 +30,13 @@ enum {
  * struct cmd_context - what the global options say.
  * @pin_dir: where this weir is pinned: --pin-dir, else CMD_PIN_ROOT, with --netns CMD_PIN_ROOT/NAME
  * @netns:   as given, NULL without; already entered when a command runs (the network namespace only: bpffs stays)
+ * @engine:  as given, for names_open(); NULL without
  * @json:    print JSON instead of text
  */
 struct cmd_context {
 	const char *pin_dir;
 	const char *netns;
+	const char *engine;
 	bool json;
 };
 

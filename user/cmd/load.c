@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/naming.h"
+
 void loaded_clear(struct loaded *loaded)
 {
 	free(loaded->tests);
@@ -22,7 +24,32 @@ bool loaded_rejected(int err)
 	return err == -EINVAL || err == -E2BIG || err == -EOPNOTSUPP || err == -EFBIG;
 }
 
-int loaded_read(const char *const *paths, size_t n, struct loaded *ret, struct diag *diag)
+static bool stand_for_something(const struct environment *env)
+{
+	for (size_t i = 0; i < env->nr_names; i++)
+		if (!env->name[i].n)
+			return false;
+	return true;
+}
+
+/* The policy's tests, in a world in which every name stands for somebody. */
+static int run_tests_apart(struct loaded *loaded, struct diag *diag)
+{
+	_cleanup_(environment_free) struct environment env = {};
+	struct tables *tables = NULL;
+	int err = environment_read(&env, diag);
+
+	err = err ? err : naming_copy_known(&loaded->env, &env);
+	err = err ? err : environment_stand_in(&env, loaded->policy);
+	err = err ? err : tables_build(loaded->policy, &env, &tables, diag);
+	err = err ? err : tests_run(loaded->policy, tables, &env, &loaded->tests);
+	if (tables)
+		tables_free(tables);
+	return err;
+}
+
+int loaded_read(const char *const *paths, size_t n, const struct load_how *how, struct loaded *ret,
+		struct diag *diag)
 {
 	_cleanup_loaded_ struct loaded loaded = {};
 	int err;
@@ -31,8 +58,13 @@ int loaded_read(const char *const *paths, size_t n, struct loaded *ret, struct d
 	if (!err)
 		err = environment_read(&loaded.env, diag);
 	if (!err)
-		err = tables_build(loaded.policy, &loaded.env, &loaded.tables, diag);
+		err = how->resolve ? how->resolve(how->arg, loaded.policy, &loaded.env, diag)
+				   : environment_stand_in(&loaded.env, loaded.policy);
 	if (!err)
+		err = tables_build(loaded.policy, &loaded.env, &loaded.tables, diag);
+	if (!err && loaded.policy->nr_tests && !stand_for_something(&loaded.env))
+		err = run_tests_apart(&loaded, diag);
+	else if (!err)
 		err = tests_run(loaded.policy, loaded.tables, &loaded.env, &loaded.tests);
 	if (err < 0)
 		return err;

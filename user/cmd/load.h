@@ -21,11 +21,24 @@ struct loaded {
 };
 
 /**
- * loaded_read() - parse, compile for the current network namespace, run the policy's tests.
- * Returns 0 also when tests fail. -EINVAL, -E2BIG, -EOPNOTSUPP: the policy is rejected (loaded_rejected() is true);
- * other errors: a file cannot be read, no memory.
+ * struct load_how - @resolve puts into @env what the policy's followed names stand for; NULL: each gets a made-up
+ * address, nobody is asked.
  */
-int loaded_read(const char *const *paths, size_t n, struct loaded *ret, struct diag *diag);
+struct load_how {
+	int (*resolve)(void *arg, const struct policy *policy, struct environment *env,
+		       struct diag *diag);
+	void *arg;
+};
+
+/**
+ * loaded_read() - parse, resolve names, compile for the current network namespace, run the policy's tests.
+ * In these, a name that stands for nobody now has a made-up address: whether a policy says what its author meant does
+ * not depend on which containers run.
+ * Returns 0 also when tests fail. -EINVAL, -E2BIG, -EOPNOTSUPP: the policy is rejected (loaded_rejected() is true);
+ * other errors: a file cannot be read, a name cannot be resolved, no memory.
+ */
+int loaded_read(const char *const *paths, size_t n, const struct load_how *how, struct loaded *ret,
+		struct diag *diag);
 void loaded_clear(struct loaded *loaded);
 bool loaded_rejected(int err);
 

@@ -13,14 +13,9 @@
 
 /* In the order in which help shows them. */
 static const struct command *const commands[] = {
-    &command_check,   &command_apply,
-    &command_confirm, &command_rollback,
-    &command_run,     &command_status,
-    &command_show,    &command_audit,
-    &command_block,   &command_unblock,
-    &command_detach,  &command_import,
-    &command_help,    &command_version,
-    NULL,
+    &command_check,  &command_apply,  &command_confirm, &command_rollback, &command_run,
+    &command_status, &command_show,   &command_audit,	&command_block,	   &command_unblock,
+    &command_detach, &command_import, &command_help,	&command_version,  NULL,
 };
 
 const struct command *const *command_next(const struct command *const *after)
@@ -38,7 +33,7 @@ const struct command *command_find(const char *name)
 }
 
 static bool want_json, want_help, want_version;
-static const char *opt_netns, *opt_pin_dir;
+static const char *opt_netns, *opt_pin_dir, *opt_engine;
 
 const struct cmd_option global_options[] = {
     {"json", 0, NULL, OPTION_FLAG, &want_json, "print JSON"},
@@ -46,6 +41,8 @@ const struct cmd_option global_options[] = {
      "work in this network namespace, pinned under " CMD_PIN_ROOT "/NAME"},
     {"pin-dir", 0, "DIR", OPTION_TEXT, &opt_pin_dir,
      "where this weir is pinned (default " CMD_PIN_ROOT ")"},
+    {"engine", 0, "SOCKET", OPTION_TEXT, &opt_engine,
+     "the container engine's (default DOCKER_HOST, else /run/docker.sock)"},
     {"help", 'h', NULL, OPTION_FLAG, &want_help, "explain the command"},
     {"version", 0, NULL, OPTION_FLAG, &want_version, "print the version"},
     {},
@@ -132,6 +129,7 @@ static int run(const struct command *command, struct cmd_context *ctx, int argc,
 
 	ctx->json = want_json;
 	ctx->pin_dir = opt_pin_dir;
+	ctx->engine = opt_engine;
 	if (opt_netns) {
 		status = enter_netns(ctx, opt_netns);
 		if (status)

@@ -13,13 +13,10 @@
 #include "audit/paths.h"
 #include "cmd/run.h"
 
-#define FILES_NS      (200 * MS) /* quiet time after an event before files are read */
-#define LINKS_NS      (100 * MS) /* for changes that open nothing */
-#define CLOSED_NS     (200 * MS) /* until the first look for addresses of closed workloads */
-#define CLOSED_MAX_NS (5 * NS)	 /* between later ones */
-#define TICK_NS	      NS	 /* state of the kernel, retries */
-#define SLOW_TICK_NS  (10 * NS)	 /* sweeping blocks; looking where no event came */
-#define HEARTBEAT_NS  (10 * NS)	 /* a reader that is silent for longer hangs */
+#define FILES_NS     (200 * MS) /* quiet time after an event before files are read */
+#define TICK_NS	     NS		/* state of the kernel, retries */
+#define SLOW_TICK_NS (10 * NS)	/* sweeping blocks; looking where no event came */
+#define HEARTBEAT_NS (10 * NS)	/* a reader that is silent for longer hangs */
 
 static __u64 opt_wait_ns;
 
@@ -29,64 +26,6 @@ static const struct cmd_option options[] = {
     {},
 };
 
-/* ---- links ---- */
-
-static void follow_links(struct run *run)
-{
-	_cleanup_kernel_ struct kernel *kernel = NULL;
-	_cleanup_diag_ struct diag diag = {};
-	unsigned int changes = 0;
-	__u64 window_ns = 0, opened_ns;
-	int err;
-
-	run->links_ns = 0;
-	if (!run->loaded)
-		return;
-	run->unfollowed_ns = run->unfollowed_ns ?: mono_ns();
-	err = kernel_open(run->ctx->pin_dir, true, &kernel, &diag);
-	opened_ns = mono_ns();
-	if (!err)
-		err = kernel_follow_links(kernel, NULL, &changes, &window_ns, &diag);
-	if (!err || !run->said_links)
-		run_say(LOG_ERR, err, &diag,
-			err ? "interfaces are not followed; trying again" : NULL);
-	if (!err && run->said_links)
-		log_line(LOG_NOTICE, "interfaces are followed again");
-	run->said_links = err != 0;
-	if (err)
-		run->links_ns = mono_ns() + NS;
-	/* New interfaces have waited for the lock as well, and since an attempt that failed. */
-	if (window_ns)
-		window_ns += opened_ns - run->unfollowed_ns;
-	if (!err)
-		run->unfollowed_ns = 0;
-	if (window_ns)
-		log_line(LOG_INFO,
-			 "interfaces: %u changes, longest time without a hook %llu.%03llu ms",
-			 changes, (unsigned long long)(window_ns / MS),
-			 (unsigned long long)(window_ns % MS / 1000));
-}
-
-static void read_links(struct run *run)
-{
-	unsigned int found = watch_links_read(run->links);
-	__u64 now = mono_ns();
-
-	if (found & (LINKS_ADDRESSES | LINKS_LOST))
-		run->environment_ns = run->environment_ns ?: now + LINKS_NS;
-	if (found & (LINKS_CHANGED | LINKS_ADDRESSES))
-		run->links_ns = run->links_ns ?: now + LINKS_NS;
-	if (found & (LINKS_URGENT | LINKS_LOST) && run->waits_link)
-		run->reload_ns = run->reload_ns ?: now + LINKS_NS;
-	/* A workload's first packets wait for nobody. */
-	if (found & (LINKS_URGENT | LINKS_LOST)) {
-		follow_links(run);
-		run->closed_delay_ns = CLOSED_NS;
-		run->closed_ns = now + CLOSED_NS;
-		run->environment_ns = run->environment_ns ?: now + LINKS_NS;
-	}
-}
-
 /* ---- the beginning ---- */
 
 static void become_ready(struct run *run)
@@ -95,7 +34,12 @@ static void become_ready(struct run *run)
 	run->reload_ns = 0;
 	run_look(run);
 	run_start_reader(run);
-	follow_links(run);
+	if (run->environment_ns) { /* picked up: nobody is bound before it is known whom the tables know */
+		run->environment_ns = 0;
+		run_recompile(run);
+	}
+	run_follow_all(run);
+	run_names_report(run);
 	notify_state("READY=1\nSTATUS=generation %u in force", run->generation);
 }
 
@@ -191,6 +135,7 @@ static int tick(struct run *run)
 		return -EAGAIN;
 	run->slow_tick_ns = now + SLOW_TICK_NS;
 	sweep(run);
+	run->links_all = true;
 	run->links_ns = run->links_ns ?: now;
 	run->environment_ns = run->environment_ns ?: now;
 	if (watch_files_changed(run->files))
@@ -238,22 +183,21 @@ static int run_due(struct run *run)
 		if (status != -EAGAIN)
 			return status;
 	}
+	if (run->ready && due(&run->names_ns, now))
+		run_names_update(run);
 	if (run->ready && due(&run->environment_ns, now))
 		run_recompile(run);
 	if (run->ready && due(&run->links_ns, now))
-		follow_links(run);
-	if (run->ready && due(&run->closed_ns, now) && run->closed) {
-		follow_links(run);
-		if (run->closed_delay_ns < CLOSED_MAX_NS)
-			run->closed_delay_ns *= 2;
-	}
+		run_follow_due(run);
+	if (run->ready && due(&run->closed_ns, now))
+		run_look_for_closed(run);
 	return due(&run->tick_ns, now) ? tick(run) : -EAGAIN;
 }
 
 static int next_timeout_ms(const struct run *run)
 {
-	const __u64 when[] = {run->reload_ns, run->links_ns, run->environment_ns, run->tick_ns,
-			      run->closed_ns};
+	const __u64 when[] = {run->reload_ns, run->links_ns,  run->environment_ns,
+			      run->tick_ns,   run->closed_ns, run->names_ns};
 	__u64 now = mono_ns(), next = now + TICK_NS;
 
 	for (size_t i = 0; i < ARRAY_SIZE(when); i++)
@@ -271,13 +215,17 @@ static int loop(struct run *run)
 		    {.fd = run->signals, .events = POLLIN},
 		    {.fd = watch_files_fd(run->files), .events = POLLIN},
 		    {.fd = watch_links_fd(run->links), .events = POLLIN},
+		    {.fd = run_names_fd(run), .events = POLLIN},
 		};
 
 		beat(run);
 		if (poll(ready, ARRAY_SIZE(ready), next_timeout_ms(run)) < 0 && errno != EINTR)
 			return EXIT_FAILED;
+		/* A hook and a closed entry first, then the tables that name it, then the binding. */
 		if (ready[2].revents)
-			read_links(run);
+			run_read_links(run);
+		if (ready[3].revents)
+			run_names_read(run);
 		/* Each event puts it off again: a file is read when its writer has been quiet. */
 		if (ready[1].revents && watch_files_read(run->files) &&
 		    watch_files_changed(run->files))
@@ -365,6 +313,11 @@ static void finish(struct run *run)
 		close(run->signals);
 	if (run->policy)
 		policy_free(run->policy);
+	if (run->other)
+		policy_free(run->other);
+	run_names_clear(run);
+	run_links_clear(run);
+	environment_free(&run->env);
 }
 
 static int cmd_run(struct cmd_context *ctx, int argc, char **argv)
@@ -403,7 +356,8 @@ const struct command command_run = {
     .help =
 	"Puts the policy in force, or picks it up where it already is, and stays: files (and the\n"
 	"lists that they read) that change are applied, a version with an error is reported and the\n"
-	"one in force stays; new workloads get their hooks, addresses and forwarding are followed;\n"
+	"one in force stays; new workloads get their hooks; addresses, forwarding, containers,\n"
+	"hosts by DNS and units are followed; an engine that is gone changes nothing in force;\n"
 	"refused packets go to the audit file of the policy, or as JSON lines to standard output\n"
 	"when it names none; expired blocks are swept. Without FILE: " DEFAULT_FILES "\n"
 	"in name order, then " DEFAULT_FILE ".\n\n"

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/applied.h"
 #include "cmd/confirmed.h"
-#include "cmd/items.h"
 #include "cmd/run.h"
 
 /* ---- which files ---- */
@@ -97,10 +97,10 @@ static const char *holds(const struct run *run, char *text, size_t size)
 	return text;
 }
 
-/* -EAGAIN: another change is under way; other errors as kernel_apply(). */
-static int put_in_force(struct run *run, const struct loaded *loaded, struct diag *diag)
+int run_put_in_force(struct run *run, const struct policy *policy, const struct tables *tables,
+		     const struct environment *env, __u32 expect, struct diag *diag)
 {
-	const struct apply_options how = {.progress = still_alive};
+	const struct apply_options how = {.progress = still_alive, .expect_generation = expect};
 	_cleanup_kernel_ struct kernel *kernel = NULL;
 	struct apply_result result = {};
 	int err;
@@ -109,19 +109,26 @@ static int put_in_force(struct run *run, const struct loaded *loaded, struct dia
 	if (err == -EBUSY) /* a command that takes long */
 		err = -EAGAIN;
 	if (!err)
-		err = kernel_apply(kernel, loaded->policy, loaded->tables, &loaded->env, &how,
-				   &result, diag);
+		err = kernel_apply(kernel, policy, tables, env, &how, &result, diag);
 	if (err)
 		return err;
 	run->generation = result.generation;
 	run->loaded = true;
-	run->applied = fingerprint_of(loaded->policy, &loaded->env);
-	memcpy(run->running, loaded->policy->sha256, sizeof(run->running));
+	memcpy(run->running, policy->sha256, sizeof(run->running));
 	run_look(run);
-	run_remember_applied(run);
 	log_line(LOG_NOTICE, "generation %u in force: %u interfaces, %u workloads closed, %llu ms",
 		 result.generation, result.attached, result.closed,
 		 (unsigned long long)(result.total_ns / MS));
+	return 0;
+}
+
+static int put_in_force(struct run *run, struct loaded *loaded, struct diag *diag)
+{
+	int err = run_put_in_force(run, loaded->policy, loaded->tables, &loaded->env, 0, diag);
+
+	if (err)
+		return err;
+	run_compiled_for(run, loaded->policy, &loaded->env);
 	return 0;
 }
 
@@ -136,13 +143,14 @@ static void save_copy(struct run *run, const struct policy *policy)
 /* Read the files. Returns 0; else it was said, with what still holds, and the files stay followed. */
 static int read_files(struct run *run, struct loaded *ret)
 {
+	const struct load_how how = {.resolve = run_names_resolve, .arg = run};
 	_cleanup_paths_ struct paths paths = policy_files(run);
 	_cleanup_diag_ struct diag diag = {};
 	char text[128];
 	int err = -ENOENT;
 
 	if (paths.n)
-		err = loaded_read((const char *const *)paths.path, paths.n, ret, &diag);
+		err = loaded_read((const char *const *)paths.path, paths.n, &how, ret, &diag);
 	else
 		diag_fail(&diag, err, NULL, "no policy file: neither %s nor %s", DEFAULT_FILES,
 			  DEFAULT_FILE);
@@ -155,17 +163,20 @@ static int read_files(struct run *run, struct loaded *ret)
 	}
 	follow_files(run, ret->policy, diag.at.file);
 	run_say(LOG_ERR, err, &diag, err ? holds(run, text, sizeof(text)) : NULL);
-	if (err)
+	if (err) {
+		run_names_drop(run);
 		loaded_clear(ret);
+	}
 	return err;
 }
 
-/* The policy of @loaded is ours from now on. */
+/* The policy of @loaded is ours from now on, and in force. */
 static void adopt(struct run *run, struct loaded *loaded)
 {
 	if (run->policy)
 		policy_free(run->policy);
 	run->policy = TAKE_PTR(loaded->policy);
+	run_names_adopt(run);
 	run_configure_reader(run);
 }
 
@@ -179,8 +190,10 @@ static int apply_files(struct run *run, struct loaded *loaded)
 	run->waits_link = err == -ENODEV;
 	run->waits_lock = err == -EAGAIN;
 	run_say(LOG_ERR, err, &diag, err ? holds(run, text, sizeof(text)) : NULL);
-	if (err)
+	if (err) {
+		run_names_drop(run);
 		return err;
+	}
 	save_copy(run, loaded->policy);
 	adopt(run, loaded);
 	return 0;
@@ -212,6 +225,7 @@ void run_reload(struct run *run)
 		if (forced)
 			log_line(LOG_NOTICE, "policy files say what is in force, generation %u",
 				 run->generation);
+		run_keep_env(run, loaded.policy, &loaded.env);
 		adopt(run, &loaded);
 		return;
 	}
@@ -222,23 +236,23 @@ void run_reload(struct run *run)
 static int compile_again(struct run *run, const struct policy *policy, struct loaded *with,
 			 struct diag *diag)
 {
-	struct loaded view = {.policy = (struct policy *)policy, .env = with->env};
 	int err = tables_build(policy, &with->env, &with->tables, diag);
 
 	if (err)
 		return err;
-	view.tables = with->tables;
-	log_line(LOG_NOTICE, "addresses, forwarding or lists changed: compiling again");
-	err = put_in_force(run, &view, diag);
-	if (!err)
-		save_copy(run, policy);
-	return err;
+	log_line(LOG_NOTICE, "addresses, names, forwarding or lists changed: compiling again");
+	err = run_put_in_force(run, policy, with->tables, &with->env, run->generation, diag);
+	if (err)
+		return err;
+	run_compiled_for(run, policy, &with->env);
+	run_names_units(run);
+	save_copy(run, policy);
+	return 0;
 }
 
 /* Addresses or forwarding may have changed: the policy in force is compiled again where it depends on them. */
 void run_recompile(struct run *run)
 {
-	_cleanup_policy_ struct policy *other = NULL;
 	_cleanup_loaded_ struct loaded with = {};
 	_cleanup_diag_ struct diag diag = {};
 	const struct policy *policy;
@@ -249,20 +263,31 @@ void run_recompile(struct run *run)
 	run->waits_recompile = run->trial;
 	if (run->trial || !run->loaded)
 		return;
-	err = run_policy_in_force(run, &other, &policy, &diag);
+	err = run_policy_in_force(run, &policy, &diag);
 	if (!err)
 		err = environment_read(&with.env, &diag);
+	if (!err && run->names)
+		err = names_fill(run->names, &with.env);
 	if (!err) {
 		fresh = fingerprint_of(policy, &with.env);
-		if (fingerprint_same(&fresh, &run->applied))
+		if (fingerprint_same(&fresh, &run->applied)) {
+			run_keep_env(run, policy, &with.env);
 			return;
+		}
 		err = compile_again(run, policy, &with, &diag);
+	}
+	if (err == -ESTALE) { /* a command was faster: see what it put there */
+		run->tick_ns = mono_ns();
+		return;
 	}
 	if (!err || !run->said_recompile)
 		run_say(LOG_ERR, err, &diag, err ? holds(run, text, sizeof(text)) : NULL);
 	run->said_recompile = err != 0;
-	if (!err)
-		run_configure_reader(run);
+	if (err)
+		return;
+	run->waits_names = false;
+	run->names_ns = 0;
+	run_configure_reader(run);
 }
 
 /* ---- the beginning ---- */
@@ -293,7 +318,7 @@ static void report_choice(enum confirmed_choice choice, const struct confirmed_s
 }
 
 /* The copy is in canonical form, which may be longer than a file may be. */
-static int read_copy(const char *path, struct loaded *ret, struct diag *diag)
+static int read_copy(struct run *run, const char *path, struct loaded *ret, struct diag *diag)
 {
 	_cleanup_fclose_ FILE *file = fopen(path, "re");
 	_cleanup_free_ char *text = NULL;
@@ -305,6 +330,7 @@ static int read_copy(const char *path, struct loaded *ret, struct diag *diag)
 		return diag_fail(diag, -EIO, NULL, "%s: cannot be read", path);
 	err = policy_parse_text(text, len, path, &ret->policy, diag);
 	err = err ? err : environment_read(&ret->env, diag);
+	err = err ? err : run_names_resolve(run, ret->policy, &ret->env, diag);
 	return err ? err : tables_build(ret->policy, &ret->env, &ret->tables, diag);
 }
 
@@ -312,7 +338,7 @@ static int apply_copy(struct run *run, const struct confirmed_state *state, cons
 {
 	_cleanup_loaded_ struct loaded loaded = {};
 	_cleanup_diag_ struct diag diag = {};
-	int err = read_copy(state->path, &loaded, &diag);
+	int err = read_copy(run, state->path, &loaded, &diag);
 
 	err = err ? err : put_in_force(run, &loaded, &diag);
 	run->waits_link = err == -ENODEV;
@@ -327,24 +353,40 @@ static int apply_copy(struct run *run, const struct confirmed_state *state, cons
 	return err;
 }
 
-/* In force already. Lists and addresses may have changed while nobody looked: then it is compiled again. */
+/*
+ * In force already. Lists, addresses and names may have changed while nobody looked: then it is compiled again, in a
+ * moment, and until then nobody is opened whom the tables may not know.
+ */
 static void picked_up(struct run *run, struct loaded *loaded)
 {
 	bool routes4 = run->flags & WEIR_CFG_FORWARDING4;
 	bool routes6 = run->flags & WEIR_CFG_FORWARDING6;
-	_cleanup_policy_ struct policy *other = NULL;
+	_cleanup_(environment_free) struct environment env = {};
 	_cleanup_diag_ struct diag diag = {};
-	struct environment env = {};
 	const struct policy *policy;
+	int err;
 
-	if (run_holds(run, loaded->policy))
+	if (loaded->policy && run_holds(run, loaded->policy))
 		adopt(run, loaded);
-	if (!run_recall_applied(run) && !run_policy_in_force(run, &other, &policy, &diag) &&
-	    !fingerprint_needs_host(policy) && !environment_read(&env, &diag) &&
-	    routes4 == env.forwarding4 && routes6 == env.forwarding6)
-		run->applied = fingerprint_of(policy, &env);
-	environment_free(&env);
+	err = run_policy_in_force(run, &policy, &diag);
+	err = err ? err : environment_read(&env, &diag);
+	if (!err && policy != run->policy) {
+		err = run_names_resolve(run, policy, &env, &diag);
+		if (!err)
+			run_names_adopt(run);
+	} else if (!err && run->names) {
+		err = names_fill(run->names, &env);
+	}
+	run_say(LOG_ERR, err, &diag, err ? "what is in force is not followed yet" : NULL);
 	run->environment_ns = mono_ns();
+	if (err)
+		return;
+	if (!applied_read(run->ctx->pin_dir, run->seed, run->generation, &run->applied) &&
+	    !fingerprint_needs_host(policy) && routes4 == env.forwarding4 &&
+	    routes6 == env.forwarding6)
+		run->applied = fingerprint_of(policy, &env);
+	if (run->trial)
+		run_compiled_for(run, policy, &env);
 }
 
 static int read_state(struct run *run, struct confirmed_state *ret)

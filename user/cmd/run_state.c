@@ -4,11 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "audit/paths.h"
+#include "cmd/applied.h"
 #include "cmd/confirmed.h"
 #include "cmd/run.h"
 
-#define DRAIN_MS 80 /* the ring is drained at least each 100 ms */
+#define DRAIN_MS	 80	  /* the ring is drained at least each 100 ms */
+#define CLOSED_LISTED_NS (3 * NS) /* until it is listed again, or not */
 
 void run_say(int priority, int err, const struct diag *diag, const char *holds)
 {
@@ -62,20 +63,31 @@ bool run_holds(const struct run *run, const struct policy *policy)
 	return policy && memcmp(policy->sha256, run->running, sizeof(run->running)) == 0;
 }
 
-/* The policy in force: ours, or, where a command put another there, that in *@other. */
-int run_policy_in_force(struct run *run, struct policy **other, const struct policy **ret,
-			struct diag *diag)
+/* Read back once: the lists that it names may be long. */
+static int read_other(struct run *run, struct diag *diag)
 {
 	_cleanup_kernel_ struct kernel *kernel = NULL;
-	int err;
+	int err = kernel_open(run->ctx->pin_dir, false, &kernel, diag);
 
-	*ret = run->policy;
-	if (run_holds(run, run->policy))
-		return 0;
-	err = kernel_open(run->ctx->pin_dir, false, &kernel, diag);
+	if (run->other)
+		policy_free(TAKE_PTR(run->other));
 	if (!err)
-		err = running_policy(kernel, other, diag);
-	*ret = *other;
+		err = running_policy(kernel, &run->other, diag);
+	memcpy(run->other_running, run->running, sizeof(run->running));
+	return err;
+}
+
+int run_policy_in_force(struct run *run, const struct policy **ret, struct diag *diag)
+{
+	int err = 0;
+
+	if (run_holds(run, run->policy)) {
+		*ret = run->policy;
+		return 0;
+	}
+	if (!run->other || memcmp(run->other_running, run->running, sizeof(run->running)) != 0)
+		err = read_other(run, diag);
+	*ret = run->other;
 	return err;
 }
 
@@ -135,62 +147,83 @@ void run_start_reader(struct run *run)
 
 /* ---- the state of the kernel ---- */
 
-/* For the next daemon: which fingerprint has this generation of the programs with this seed? */
-void run_remember_applied(const struct run *run)
+static int names_interface(void *arg, struct item *item)
 {
-	_cleanup_fclose_ FILE *file = NULL;
-	char path[PATH_MAX];
-
-	if (path_run(run->ctx->pin_dir, "applied", path, sizeof(path)))
-		return;
-	file = fopen(path, "we");
-	if (!file)
-		return;
-	fprintf(file, "%llx %u ", (unsigned long long)run->seed, run->generation);
-	for (size_t i = 0; i < sizeof(run->applied.byte); i++)
-		fprintf(file, "%02x", run->applied.byte[i]);
-	fprintf(file, "\n");
+	return item->kind == ITEM_INTERFACE;
 }
 
-bool run_recall_applied(struct run *run)
+static bool needs_links(const struct policy *policy)
 {
-	_cleanup_fclose_ FILE *file = NULL;
-	struct fingerprint found;
-	char path[PATH_MAX];
-	unsigned long long seed;
-	__u32 generation;
-	unsigned int byte;
+	bool any = policy_each_item(policy, names_interface, NULL) != 0;
 
-	if (path_run(run->ctx->pin_dir, "applied", path, sizeof(path)))
-		return false;
-	file = fopen(path, "re");
-	if (!file || fscanf(file, "%llx %u ", &seed, &generation) != 2 || seed != run->seed ||
-	    generation != run->generation)
-		return false;
-	for (size_t i = 0; i < sizeof(found.byte); i++) {
-		if (fscanf(file, "%2x", &byte) != 1)
-			return false;
-		found.byte[i] = byte;
+	for (size_t i = 0; i < policy->nr_rules; i++)
+		any |= policy->rule[i].on.n != 0;
+	for (size_t i = 0; i < policy->nr_limits; i++)
+		any |= policy->limit[i].on.n != 0;
+	return any;
+}
+
+void run_keep_env(struct run *run, const struct policy *policy, struct environment *env)
+{
+	if (env->interface) {
+		environment_free(&run->env);
+		run->env = *env;
+		*env = (struct environment){};
+		run->env_known = true;
 	}
-	run->applied = found;
-	return true;
+	run->needs_links = needs_links(policy);
 }
 
-/* A command has just put a policy in force: it was compiled for this host as it is now. */
-static void note_compiled(struct run *run)
+/* For the next daemon there is a note. */
+void run_compiled_for(struct run *run, const struct policy *policy, struct environment *env)
 {
-	_cleanup_policy_ struct policy *other = NULL;
-	_cleanup_diag_ struct diag diag = {};
-	struct environment env = {};
+	run_keep_env(run, policy, env);
+	run->applied = fingerprint_of(policy, &run->env);
+	applied_write(run->ctx->pin_dir,
+		      &(struct applied){run->seed, run->generation, run->applied});
+}
+
+/*
+ * A command has put a policy in force. What it compiled it for is in its note, what it was told of names in the memory
+ * that these have. Without a note (after a rollback the tables are as old as their policy) a policy that depends on such
+ * things is compiled again, before anybody is bound by it. Returns whether that is due.
+ */
+static bool take_over(struct run *run, struct diag *diag)
+{
+	_cleanup_(environment_free) struct environment env = {};
 	const struct policy *policy;
+	struct fingerprint fresh;
+	bool noted;
+	int err;
+
+	err = run_policy_in_force(run, &policy, diag);
+	err = err ? err : environment_read(&env, diag);
+	err = err ? err : run_names_resolve(run, policy, &env, diag);
+	if (err) {
+		run_say(LOG_ERR, err, diag, "names are followed as before");
+		return true;
+	}
+	run_names_adopt(run);
+	noted = applied_read(run->ctx->pin_dir, run->seed, run->generation, &run->applied);
+	fresh = fingerprint_of(policy, &env);
+	if (!noted && fingerprint_needs_host(policy) && !run->trial)
+		return true;
+	if (noted && !fingerprint_same(&fresh, &run->applied) && !run->trial)
+		return true;
+	if (noted)
+		run_keep_env(run, policy, &env);
+	else
+		run_compiled_for(run, policy, &env);
+	return false;
+}
+
+static void taken_over(struct run *run)
+{
+	_cleanup_diag_ struct diag diag = {};
 
 	run->applied = (struct fingerprint){};
-	if (!run->loaded || run_policy_in_force(run, &other, &policy, &diag))
-		return;
-	if (environment_read(&env, &diag) == 0)
-		run->applied = fingerprint_of(policy, &env);
-	environment_free(&env);
-	run_remember_applied(run);
+	if (run->loaded && take_over(run, &diag))
+		run_recompile(run);
 }
 
 static void trial_ended(struct run *run, const struct kernel_status *status)
@@ -224,7 +257,10 @@ static void state_changed(struct run *run, const struct kernel_status *status)
 	run->trial = status->trial;
 	memcpy(run->running, status->config.sha256, sizeof(run->running));
 	if (run->ready && other)
-		note_compiled(run);
+		taken_over(run);
+	/* What waited for the end of a trial comes before anything that it would open. */
+	if (!run->trial && run->waits_names)
+		run_names_update(run);
 	if (!run->trial && run->waits_recompile) {
 		run->applied = (struct fingerprint){};
 		run->environment_ns = mono_ns();
@@ -275,8 +311,14 @@ int run_look(struct run *run)
 	run->blocks = status.control.blocks + status.control.autoblocks;
 	run->seed = status.control.seed;
 	run->closed = false;
-	for (size_t i = 0; i < status.nr_interfaces; i++)
-		run->closed |= status.interface[i].workload && status.interface[i].closed;
+	for (size_t i = 0; i < status.nr_interfaces; i++) {
+		const struct interface_status *interface = &status.interface[i];
+
+		if (!interface->workload || !interface->closed)
+			continue;
+		run->closed = true;
+		run_waits(run, interface->ifindex, CLOSED_LISTED_NS);
+	}
 	look_for_missing(run, &status);
 	if (status.generation != run->generation || status.trial != run->trial)
 		state_changed(run, &status);

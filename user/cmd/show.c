@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/naming.h"
 #include "cmd/ranges.h"
 #include "cmd/report.h"
 #include "cmd/term.h"
@@ -197,6 +198,18 @@ static const char *row_action(const struct view *view, const struct row *row)
 	return what == DEFAULT_ALLOW ? "allow" : "deny";
 }
 
+/* "tcp/8000, published tcp/443" */
+static void add_published(char **port, const struct rule *rule)
+{
+	_cleanup_free_ char *published = NULL, *text = NULL;
+
+	if (!rule->published.n)
+		return;
+	published = text_services(&rule->published);
+	if (published && asprintf(&text, "published %s", published) >= 0)
+		text_join(port, text);
+}
+
 static int rule_text(void *arg, const struct row *row)
 {
 	struct listing *l = arg;
@@ -209,6 +222,7 @@ static int rule_text(void *arg, const struct row *row)
 		from = text_items(&rule->from, "any");
 		to = text_items(&rule->to, "self");
 		port = text_services(&rule->port);
+		add_published(&port, rule);
 	}
 	if (row->rule)
 		view_place(l->view, row->rule, place);
@@ -247,6 +261,8 @@ static int rule_json(void *arg, const struct row *row)
 	const struct rule *rule = row->rule ? policy_rule(l->view, row->rule) : NULL;
 	_cleanup_free_ char *port = rule ? text_services(&rule->port) : NULL;
 	_cleanup_free_ char *on = rule ? text_names(&rule->on) : NULL;
+	_cleanup_free_ char *published =
+	    rule && rule->published.n ? text_services(&rule->published) : NULL;
 	json_t *object = json_object();
 
 	json_put_text(object, "rule", row->name);
@@ -255,6 +271,7 @@ static int rule_json(void *arg, const struct row *row)
 	json_put(object, "from", rule ? items_json(&rule->from, "any") : json_null());
 	json_put(object, "to", rule ? items_json(&rule->to, "self") : json_null());
 	json_put_text(object, "port", port);
+	json_put_text(object, "published", published);
 	json_put_text(object, "on", on);
 	json_put_bool(object, "log", rule && rule->log);
 	json_put_count(object, &row->count);
@@ -385,26 +402,86 @@ int show_counters(struct view *view, const struct show_options *options)
 
 /* ---- segments ---- */
 
+/* What the followed names among @items stand for now, each once for each item: one object, or one line. */
+static void followed_json(const struct items *items, const struct environment *env, json_t *list)
+{
+	for (size_t i = 0; i < items->n; i++) {
+		const struct item *item = &items->item[i];
+		const struct env_name *name;
+		char text[ADDR_TEXT_LEN];
+		json_t *object, *addresses;
+
+		if (!item_followed(item))
+			continue;
+		name = environment_name(env, item->kind, item->name);
+		object = json_object();
+		addresses = json_array();
+		for (size_t j = 0; name && item->kind != ITEM_UNIT && j < name->n; j++)
+			json_array_append_new(
+			    addresses, json_text(addr_format(&name->address[j].address, text)));
+		json_put_text(object, "kind", item_key(item->kind));
+		json_put_text(object, "name", item->name);
+		json_put_bool(object, "known", name && name->known);
+		json_put(object, "addresses", addresses);
+		json_array_append_new(list, object);
+	}
+}
+
+static void followed_lines(const struct items *items, const struct environment *env,
+			   struct table *table)
+{
+	for (size_t i = 0; i < items->n; i++) {
+		const struct item *item = &items->item[i];
+		const struct env_name *name;
+		_cleanup_free_ char *addresses = NULL;
+		char text[512], count[TEXT_LEN];
+
+		if (!item_followed(item))
+			continue;
+		name = environment_name(env, item->kind, item->name);
+		for (size_t j = 0; name && item->kind != ITEM_UNIT && j < name->n; j++)
+			text_join(&addresses, addr_format(&name->address[j].address, text));
+		table_cell(table, "%s", "");
+		table_cell(table, "%s",
+			   item->kind == ITEM_UNIT ? "" : text_count(name ? name->n : 0, count));
+		table_cell(table, "  %s %s", text_item(item, text, sizeof(text)),
+			   addresses		     ? addresses
+			   : item->kind == ITEM_UNIT ? "sockets of this node"
+			   : name && name->known     ? "nobody now"
+						     : "no answer yet");
+		table_colour(table, addresses || item->kind == ITEM_UNIT ? DIM : CAREFUL);
+	}
+}
+
+static json_t *segment_json(const struct segment *segment, const struct environment *env,
+			    const struct ranges *ranges)
+{
+	json_t *object = json_object(), *followed = json_array();
+
+	json_put_text(object, "name", segment->name);
+	json_put(object, "members", items_json(&segment->members, "none"));
+	json_put(object, "except",
+		 segment->except.n ? items_json(&segment->except, "") : json_array());
+	json_put_bool(object, "proxy", segment->proxy);
+	json_put_int(object, "prefixes", ranges_prefixes(ranges));
+	followed_json(&segment->members, env, followed);
+	followed_json(&segment->except, env, followed);
+	json_put(object, "followed", followed);
+	return object;
+}
+
 static int segment_row(struct listing *l, const struct segment *segment,
 		       const struct environment *env)
 {
 	_cleanup_(ranges_clear) struct ranges ranges = {};
 	_cleanup_free_ char *members = NULL, *except = NULL;
 	char count[TEXT_LEN];
-	json_t *object;
 	int err = ranges_of_segment(l->view->policy, segment, env, &ranges);
 
 	if (err)
 		return err;
 	if (l->view->ctx->json) {
-		object = json_object();
-		json_put_text(object, "name", segment->name);
-		json_put(object, "members", items_json(&segment->members, "none"));
-		json_put(object, "except",
-			 segment->except.n ? items_json(&segment->except, "") : json_array());
-		json_put_bool(object, "proxy", segment->proxy);
-		json_put_int(object, "prefixes", ranges_prefixes(&ranges));
-		json_array_append_new(l->list, object);
+		json_array_append_new(l->list, segment_json(segment, env, &ranges));
 		return 0;
 	}
 	members = text_items(&segment->members, "none");
@@ -412,6 +489,8 @@ static int segment_row(struct listing *l, const struct segment *segment,
 	table_cell(&l->table, "%s%s", segment->name, segment->proxy ? " (proxy)" : "");
 	table_cell(&l->table, "%s", text_count(ranges_prefixes(&ranges), count));
 	table_cell(&l->table, "%s%s%s", members, segment->except.n ? ", except " : "", except);
+	followed_lines(&segment->members, env, &l->table);
+	followed_lines(&segment->except, env, &l->table);
 	return 0;
 }
 
@@ -419,8 +498,8 @@ int show_segments(struct view *view, const struct show_options *options)
 {
 	static const char *const heads[] = {"SEGMENT", ">PREFIXES", "MEMBERS", NULL};
 	struct listing l = {.view = view, .list = json_array()};
+	_cleanup_(environment_free) struct environment env = {};
 	_cleanup_diag_ struct diag diag = {};
-	struct environment env = {};
 	int err;
 
 	/* Here the lists of addresses count: the policy is read again, with the files that it names. */
@@ -430,16 +509,16 @@ int show_segments(struct view *view, const struct show_options *options)
 	free(view->said);
 	view->said = NULL;
 	err = running_policy(view->kernel, &view->policy, &diag);
+	err = err ? err : environment_read(&env, &diag);
+	err = err ? err : naming_recall(view->ctx, view->policy, &env, NULL, &diag);
 	if (err) {
 		json_decref(l.list);
 		return cmd_fail(view->ctx, err, &diag, NULL);
 	}
 	table_begin(&l.table, heads);
-	err = environment_read(&env, &diag);
 	for (size_t i = 0; i < view->policy->nr_segments && !err; i++)
 		if (!options->word || !strcmp(options->word, view->policy->segment[i].name))
 			err = segment_row(&l, &view->policy->segment[i], &env);
-	environment_free(&env);
 	return listing_end(&l, err);
 }
 
@@ -512,7 +591,7 @@ const struct command command_show = {
 	"             it conforms again; whether overflow entries are in use. WORD: one limit\n"
 	"  flows      flows whose replies pass because they were seen to open. WORD: an address\n"
 	"  blocks     run-time blocks with the time left. WORD: an address\n"
-	"  segments   who is who. WORD: one segment\n"
+	"  segments   who is who, with the addresses that followed names stand for. WORD: one segment\n"
 	"  counters   packets and bytes by rule, by limit and by reason\n\n"
 	"  weir show limits login_limit -n 5\n"
 	"  weir show flows 203.0.113.0/24 --json",

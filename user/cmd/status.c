@@ -11,6 +11,7 @@
 #include "audit/paths.h"
 #include "cmd/load.h"
 #include "cmd/report.h"
+#include "cmd/status_names.h"
 #include "cmd/term.h"
 
 static bool opt_kernel;
@@ -112,21 +113,49 @@ static json_t *status_policy_json(const struct kernel_status *status)
 	return object;
 }
 
-static json_t *interfaces_json(const struct kernel_status *status)
+static const char *role_name(const struct interface_status *interface)
+{
+	static const char *const names[] = {[INTERFACE_NIC] = "nic",
+					    [INTERFACE_WORKLOAD] = "workload",
+					    [INTERFACE_BRIDGE] = "bridge"};
+
+	return names[interface->role];
+}
+
+/* Why a workload is closed; NULL: it is not. Malloc'ed. */
+static char *why_closed(struct kernel *kernel, const struct kernel_status *status,
+			const struct names_status *names, const struct interface_status *interface)
+{
+	_cleanup_free_ struct prefix *behind = NULL;
+	_cleanup_diag_ struct diag aside = {};
+	size_t n = 0;
+
+	if (!interface->workload || !interface->closed || !interface->attached)
+		return NULL;
+	if (kernel_behind(kernel, interface->ifindex, &behind, &n, &aside))
+		n = 0;
+	return names_status_why(names, behind, n, status->trial);
+}
+
+static json_t *interfaces_json(struct kernel *kernel, const struct kernel_status *status,
+			       const struct names_status *names)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < status->nr_interfaces; i++) {
 		const struct interface_status *interface = &status->interface[i];
+		_cleanup_free_ char *why = why_closed(kernel, status, names, interface);
 		json_t *object = json_object();
 
 		json_put_text(object, "name", interface->name);
 		json_put_int(object, "ifindex", interface->ifindex);
+		json_put_text(object, "role", role_name(interface));
 		json_put_text(object, "hook", interface->hook);
 		json_put_text(object, "xdp", interface->xdp);
 		json_put_bool(object, "attached", interface->attached);
 		json_put_bool(object, "workload", interface->workload);
 		json_put_bool(object, "closed", interface->closed);
+		json_put_text(object, "waits", why);
 		json_put_bool(object, "metadata", interface->metadata);
 		json_array_append_new(list, object);
 	}
@@ -210,11 +239,12 @@ static json_t *kernel_json(void)
 	return list;
 }
 
-static json_t *status_json(const struct cmd_context *ctx, const struct kernel_status *status)
+static json_t *status_json(const struct cmd_context *ctx, struct kernel *kernel,
+			   const struct kernel_status *status, const struct names_status *names,
+			   pid_t daemon)
 {
 	json_t *object = json_object();
 	bool loaded = status->generation != 0;
-	pid_t daemon = daemon_pid(ctx->pin_dir);
 
 	json_put_int(object, "generation", status->generation);
 	json_put_text(object, "mode", !loaded ? NULL : status->monitor ? "monitor" : "enforce");
@@ -223,7 +253,8 @@ static json_t *status_json(const struct cmd_context *ctx, const struct kernel_st
 	json_put(object, "applied", json_time(status->config.applied_ns));
 	json_put_int(object, "rules", status->config.nr_rules - status->config.nr_limits);
 	json_put_int(object, "limits", status->config.nr_limits);
-	json_put(object, "interfaces", interfaces_json(status));
+	json_put(object, "interfaces", interfaces_json(kernel, status, names));
+	names_status_json(names, object);
 	json_put(object, "events", events_json(status));
 	json_put(object, "verdicts", verdicts_json(status));
 	json_put(object, "homes", homes_json(status));
@@ -281,12 +312,11 @@ static void print_trial(const struct kernel_status *status)
 	       text_clock(boot_to_real_ns(deadline), b), term_end(CAREFUL));
 }
 
-static void print_daemon(const struct cmd_context *ctx, const struct kernel_status *status)
+static void print_daemon(const struct kernel_status *status, pid_t pid)
 {
-	pid_t pid = daemon_pid(ctx->pin_dir);
-
 	if (pid)
-		printf("  %-11s pid %d follows files, interfaces and addresses\n", "weir run", pid);
+		printf("  %-11s pid %d follows files, interfaces, addresses and names\n",
+		       "weir run", pid);
 	else
 		printf(
 		    "  %-11s %snot running: interfaces and addresses are fixed as they were at apply%s\n",
@@ -363,7 +393,34 @@ static void print_blocks(const struct kernel_status *status)
 		    term_end(CAREFUL));
 }
 
-static void print_interfaces(const struct kernel_status *status)
+/* Malloc'ed; *@ret_good: as it should be. */
+static char *state_text(struct kernel *kernel, const struct kernel_status *status,
+			const struct names_status *names, const struct interface_status *interface,
+			bool *ret_good)
+{
+	_cleanup_free_ char *why = why_closed(kernel, status, names, interface);
+	bool nic = interface->role == INTERFACE_NIC;
+	char *text = NULL;
+	int done;
+
+	*ret_good = interface->attached && !why;
+	if (!interface->ifindex)
+		done = asprintf(&text, "missing: there is none of that name");
+	else if (!interface->attached)
+		done = asprintf(&text, "not attached");
+	else if (why)
+		done = asprintf(&text, "closed: %s", why);
+	else
+		done = asprintf(&text, "attached%s",
+				nic && !interface->metadata && interface->xdp &&
+					strcmp(interface->xdp, "off")
+				    ? ", no XDP metadata: judged by TC"
+				    : "");
+	return done < 0 ? NULL : text;
+}
+
+static void print_interfaces(struct kernel *kernel, const struct kernel_status *status,
+			     const struct names_status *names)
 {
 	static const char *const heads[] = {"INTERFACE", "KIND", "HOOK", "XDP", "STATE", NULL};
 	struct table table;
@@ -371,21 +428,15 @@ static void print_interfaces(const struct kernel_status *status)
 	table_begin(&table, heads);
 	for (size_t i = 0; i < status->nr_interfaces; i++) {
 		const struct interface_status *interface = &status->interface[i];
+		bool good;
+		_cleanup_free_ char *state = state_text(kernel, status, names, interface, &good);
 
 		table_cell(&table, "%s", interface->name);
-		table_cell(&table, "%s", interface->workload ? "workload" : "nic");
+		table_cell(&table, "%s", role_name(interface));
 		table_cell(&table, "%s", interface->hook ? interface->hook : "-");
 		table_cell(&table, "%s", interface->xdp ? interface->xdp : "-");
-		table_cell(&table, "%s%s",
-			   !interface->ifindex	  ? "missing: there is none of that name"
-			   : !interface->attached ? "not attached"
-			   : interface->closed	  ? "closed: no address bound"
-						  : "attached",
-			   interface->attached && !interface->workload && !interface->metadata &&
-				   interface->xdp && strcmp(interface->xdp, "off")
-			       ? ", no XDP metadata: judged by TC"
-			       : "");
-		table_colour(&table, interface->attached && !interface->closed ? GOOD : BAD);
+		table_cell(&table, "%s", state ?: "?");
+		table_colour(&table, good ? GOOD : BAD);
 	}
 	if (status->nr_interfaces)
 		putchar('\n');
@@ -407,7 +458,9 @@ static void print_kernel(void)
 	}
 }
 
-static void print_status(const struct cmd_context *ctx, const struct kernel_status *status)
+static void print_status(const struct cmd_context *ctx, struct kernel *kernel,
+			 const struct kernel_status *status, const struct names_status *names,
+			 pid_t daemon)
 {
 	if (!status->generation) {
 		printf("weir  nothing is in force in %s: all traffic passes\n", ctx->pin_dir);
@@ -415,16 +468,20 @@ static void print_status(const struct cmd_context *ctx, const struct kernel_stat
 	}
 	print_head(ctx, status);
 	print_trial(status);
-	print_daemon(ctx, status);
+	print_daemon(status, daemon);
+	print_names_head(names);
 	print_events(status);
 	print_verdicts(status);
 	print_blocks(status);
-	print_interfaces(status);
+	print_interfaces(kernel, status, names);
+	print_names_table(names);
 }
 
 static int cmd_status(struct cmd_context *ctx, int argc, char **argv)
 {
 	_cleanup_(kernel_status_clear) struct kernel_status status = {};
+	_cleanup_(names_status_clear) struct names_status names = {};
+	pid_t daemon = daemon_pid(ctx->pin_dir);
 	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_diag_ struct diag diag = {};
 	int err;
@@ -436,10 +493,12 @@ static int cmd_status(struct cmd_context *ctx, int argc, char **argv)
 		err = kernel_status(kernel, &status, &diag);
 	if (err)
 		return cmd_fail(ctx, err, &diag, NULL);
+	if (status.generation)
+		names_status_read(ctx, kernel, daemon, &names, &diag);
 	cmd_warnings(&diag);
 	if (ctx->json)
-		return cmd_json(status_json(ctx, &status), EXIT_DONE);
-	print_status(ctx, &status);
+		return cmd_json(status_json(ctx, kernel, &status, &names, daemon), EXIT_DONE);
+	print_status(ctx, kernel, &status, &names, daemon);
 	if (opt_kernel)
 		print_kernel();
 	return EXIT_DONE;

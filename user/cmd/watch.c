@@ -201,15 +201,20 @@ bool watch_files_changed(struct watch_files *watch)
 
 /* ---- links ---- */
 
+/* What a link is to others: with another of these, its hooks and its binding may have to be others. */
 struct known_link {
 	int ifindex;
 	char name[IF_NAMESIZE];
+	int master;
+	int peer_nsid, peer; /* of a veth: the other end; peer 0: none */
 };
 
 struct watch_links {
 	struct mnl_socket *socket;
 	struct known_link *link;
 	size_t n, capacity;
+	struct link_change *change;
+	size_t nr_changes, change_capacity;
 };
 
 int watch_links_fd(const struct watch_links *watch)
@@ -244,18 +249,19 @@ static struct known_link *find_link(struct watch_links *watch, int ifindex)
 	return NULL;
 }
 
-static bool remember_link(struct watch_links *watch, int ifindex, const char *name)
+/* Is anything new about it? */
+static bool remember_link(struct watch_links *watch, const struct known_link *now)
 {
-	struct known_link *link = find_link(watch, ifindex);
+	struct known_link *link = find_link(watch, now->ifindex);
 	bool fresh = !link;
 
 	if (fresh && mem_grow(&watch->link, watch->n, &watch->capacity, sizeof(*watch->link)))
 		return true;
 	if (fresh)
 		link = &watch->link[watch->n++];
-	fresh |= strcmp(link->name, name) != 0;
-	link->ifindex = ifindex;
-	snprintf(link->name, sizeof(link->name), "%s", name);
+	fresh |= strcmp(link->name, now->name) != 0 || link->master != now->master ||
+		 link->peer_nsid != now->peer_nsid || link->peer != now->peer;
+	*link = *now;
 	return fresh;
 }
 
@@ -271,8 +277,12 @@ static void remember_present(struct watch_links *watch)
 {
 	struct if_nameindex *names = if_nameindex();
 
-	for (struct if_nameindex *name = names; name && name->if_index; name++)
-		remember_link(watch, name->if_index, name->if_name);
+	for (struct if_nameindex *name = names; name && name->if_index; name++) {
+		struct known_link link = {.ifindex = (int)name->if_index};
+
+		snprintf(link.name, sizeof(link.name), "%s", name->if_name);
+		remember_link(watch, &link);
+	}
 	if_freenameindex(names);
 }
 
@@ -303,56 +313,152 @@ void watch_links_close(struct watch_links *watch)
 	if (watch->socket)
 		mnl_socket_close(watch->socket);
 	free(watch->link);
+	free(watch->change);
 	free(watch);
 }
 
-static const char *link_name(const struct nlmsghdr *message)
+size_t watch_links_changed(const struct watch_links *watch, const struct link_change **ret)
 {
+	*ret = watch->change;
+	return watch->nr_changes;
+}
+
+static unsigned int note(struct watch_links *watch, int ifindex, bool urgent, bool gone)
+{
+	struct link_change *change = NULL;
+
+	for (size_t i = 0; i < watch->nr_changes && !change; i++)
+		if (watch->change[i].ifindex == ifindex)
+			change = &watch->change[i];
+	if (!change) {
+		if (mem_grow(&watch->change, watch->nr_changes, &watch->change_capacity,
+			     sizeof(*watch->change)))
+			return LINKS_LOST;
+		change = &watch->change[watch->nr_changes++];
+		*change = (struct link_change){.ifindex = ifindex};
+	}
+	change->urgent |= urgent;
+	change->gone = gone;
+	return LINKS_CHANGED;
+}
+
+static int integer_or(const struct nlattr *attr, int otherwise)
+{
+	return mnl_attr_validate(attr, MNL_TYPE_U32) < 0 ? otherwise : (int)mnl_attr_get_u32(attr);
+}
+
+static struct known_link read_link(const struct nlmsghdr *message, const struct ifinfomsg *info)
+{
+	struct known_link link = {.ifindex = info->ifi_index, .peer_nsid = -1};
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(
-	    attr, message,
-	    sizeof(struct ifinfomsg)) if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
-					  mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >=
-					      0) return mnl_attr_get_str(attr);
-	return "";
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case IFLA_IFNAME:
+			if (mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+				snprintf(link.name, sizeof(link.name), "%s",
+					 mnl_attr_get_str(attr));
+			break;
+		case IFLA_MASTER:
+			link.master = integer_or(attr, 0);
+			break;
+		case IFLA_LINK:
+			link.peer = integer_or(attr, 0);
+			break;
+		case IFLA_LINK_NETNSID:
+			link.peer_nsid = integer_or(attr, -1);
+			break;
+		}
+	}
+	if (link.peer_nsid < 0)
+		link.peer = 0;
+	return link;
+}
+
+static unsigned int judge_link(struct watch_links *watch, const struct nlmsghdr *message)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+	const struct known_link *known;
+	struct known_link link;
+	unsigned int names;
+
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*info))
+		return 0;
+	known = find_link(watch, info->ifi_index);
+	/* A bridge says with its own family that a port has left it; the link itself is still there. */
+	if (message->nlmsg_type == RTM_DELLINK && info->ifi_family == AF_UNSPEC) {
+		forget_link(watch, info->ifi_index);
+		return note(watch, info->ifi_index, true, true) | LINKS_NAMES;
+	}
+	if (message->nlmsg_type == RTM_DELLINK || info->ifi_family != AF_UNSPEC)
+		return note(watch, info->ifi_index, false, false);
+	link = read_link(message, info);
+	names = !known || strcmp(known->name, link.name) != 0 ? LINKS_NAMES : 0;
+	return note(watch, link.ifindex, remember_link(watch, &link), false) | names;
+}
+
+/* Addresses of ours belong to a link; those behind a workload to the link whose other end bears them. */
+static unsigned int judge_address(struct watch_links *watch, const struct nlmsghdr *message,
+				  bool elsewhere, int nsid)
+{
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
+
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*info))
+		return 0;
+	if (!elsewhere)
+		return note(watch, (int)info->ifa_index, false, false) | LINKS_ADDRESSES;
+	for (size_t i = 0; i < watch->n; i++)
+		if (watch->link[i].peer == (int)info->ifa_index && watch->link[i].peer_nsid == nsid)
+			return note(watch, watch->link[i].ifindex, true, false);
+	return LINKS_ELSEWHERE;
+}
+
+static unsigned int judge_routing(const struct nlmsghdr *message)
+{
+	const struct netconfmsg *conf = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attr;
+	int forwards = -1;
+
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*conf))
+		return 0;
+	mnl_attr_for_each(attr, message, sizeof(*conf))
+	{
+		if (mnl_attr_get_type(attr) == NETCONFA_FORWARDING)
+			forwards = integer_or(attr, -1);
+	}
+	if (forwards < 0)
+		return 0;
+	if (conf->ncm_family == AF_INET6)
+		return forwards ? LINKS_ROUTES6 : LINKS_NO_ROUTES6;
+	return forwards ? LINKS_ROUTES4 : LINKS_NO_ROUTES4;
 }
 
 static unsigned int judge_message(struct watch_links *watch, const struct nlmsghdr *message,
-				  bool elsewhere)
+				  bool elsewhere, int nsid)
 {
-	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
-
 	switch (message->nlmsg_type) {
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
-		return elsewhere ? LINKS_URGENT : LINKS_ADDRESSES;
+		return judge_address(watch, message, elsewhere, nsid);
 	case RTM_NEWNETCONF:
-	case RTM_DELNETCONF:
-		return elsewhere ? 0 : LINKS_ADDRESSES;
+		return elsewhere ? 0 : judge_routing(message);
 	case RTM_NEWLINK:
-		if (elsewhere || mnl_nlmsg_get_payload_len(message) < sizeof(*info))
-			return 0;
-		return remember_link(watch, info->ifi_index, link_name(message)) ? LINKS_URGENT
-										 : LINKS_CHANGED;
 	case RTM_DELLINK:
-		if (elsewhere || mnl_nlmsg_get_payload_len(message) < sizeof(*info))
-			return 0;
-		/* A bridge says that a port has left it with the same type; the link itself is still there. */
-		if (info->ifi_family == AF_UNSPEC)
-			forget_link(watch, info->ifi_index);
-		return LINKS_CHANGED;
+		return elsewhere ? 0 : judge_link(watch, message);
 	default:
 		return 0;
 	}
 }
 
 /* Messages of other namespaces come with the id that ours has for them. */
-static bool from_elsewhere(struct msghdr *header)
+static bool from_elsewhere(struct msghdr *header, int *ret_nsid)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c))
-		if (c->cmsg_level == SOL_NETLINK && c->cmsg_type == NETLINK_LISTEN_ALL_NSID)
+		if (c->cmsg_level == SOL_NETLINK && c->cmsg_type == NETLINK_LISTEN_ALL_NSID) {
+			memcpy(ret_nsid, CMSG_DATA(c), sizeof(*ret_nsid));
 			return true;
+		}
 	return false;
 }
 
@@ -361,6 +467,7 @@ unsigned int watch_links_read(struct watch_links *watch)
 	char buffer[32768] __attribute__((aligned(8))), control[256];
 	unsigned int found = 0;
 
+	watch->nr_changes = 0;
 	for (;;) {
 		struct iovec part = {buffer, sizeof(buffer)};
 		struct msghdr header = {.msg_iov = &part,
@@ -368,7 +475,8 @@ unsigned int watch_links_read(struct watch_links *watch)
 					.msg_control = control,
 					.msg_controllen = sizeof(control)};
 		ssize_t n = recvmsg(watch_links_fd(watch), &header, MSG_DONTWAIT);
-		int left = n;
+		int left = (int)n, nsid = -1;
+		bool elsewhere;
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -378,8 +486,9 @@ unsigned int watch_links_read(struct watch_links *watch)
 		}
 		if (n <= 0)
 			return found;
+		elsewhere = from_elsewhere(&header, &nsid);
 		for (struct nlmsghdr *message = (struct nlmsghdr *)buffer;
 		     mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
-			found |= judge_message(watch, message, from_elsewhere(&header));
+			found |= judge_message(watch, message, elsewhere, nsid);
 	}
 }

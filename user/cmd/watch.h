@@ -37,11 +37,28 @@ bool watch_files_changed(struct watch_files *watch);
 struct watch_links;
 
 /* What watch_links_read() found. */
-#define LINKS_URGENT \
-	0x1 /* a link is new or has a new name, or an address appeared behind a workload */
-#define LINKS_CHANGED	0x2 /* anything else about links */
-#define LINKS_ADDRESSES 0x4 /* addresses or forwarding of this namespace */
-#define LINKS_LOST	0x8 /* the kernel dropped messages: anything may have changed */
+#define LINKS_CHANGED 0x1 /* some link, or its addresses: watch_links_changed() says which */
+#define LINKS_ELSEWHERE \
+	0x2 /* an address appeared in another namespace, behind which of our links is not known */
+#define LINKS_ADDRESSES 0x4  /* an address of this namespace came or went */
+#define LINKS_NAMES	0x8  /* a link is new, is gone or has a new name */
+#define LINKS_LOST	0x10 /* the kernel dropped messages: anything may have changed */
+/* What some link, or all of them, now do with packets for others. */
+#define LINKS_ROUTES4	 0x20
+#define LINKS_NO_ROUTES4 0x40
+#define LINKS_ROUTES6	 0x80
+#define LINKS_NO_ROUTES6 0x100
+
+/**
+ * struct link_change - a link that messages were about, once however many there were.
+ * @urgent: it is new, has a new name, another bridge or another namespace behind it, or addresses there changed: its
+ *          first packets wait for nobody
+ */
+struct link_change {
+	int ifindex;
+	bool urgent;
+	bool gone;
+};
 
 /**
  * watch_links_open() - follow links, addresses and forwarding of the current network namespace, and addresses of the
@@ -53,5 +70,8 @@ int watch_links_fd(const struct watch_links *watch);
 
 /** watch_links_read() - all messages that wait. Returns LINKS_* bits. */
 unsigned int watch_links_read(struct watch_links *watch);
+
+/** watch_links_changed() - what the last watch_links_read() was about; valid until the next. Returns how many. */
+size_t watch_links_changed(const struct watch_links *watch, const struct link_change **ret);
 
 #endif

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* weir run: interfaces that come, change and go, and the workloads that wait for a binding. */
+#include <errno.h>
+#include <string.h>
+
+#include "cmd/run.h"
+
+#define LINKS_NS      (100 * MS) /* for changes that open nothing */
+#define CLOSED_MAX_NS (5 * NS)	 /* between later ones */
+#define WAITING_NS \
+	(10 * NS) /* so long a new link is looked at whenever an address appears somewhere */
+#define MANY 64	  /* so many at once are all of them */
+
+const struct environment *run_who(const struct run *run)
+{
+	static const struct environment nobody = {.engine_unknown = true};
+
+	return !run->names ? NULL : run->env_known ? &run->env : &nobody;
+}
+
+/* ---- small sets of interfaces ---- */
+
+static bool set_add(struct link_set *set, __u32 ifindex, __u64 until_ns)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->link[i].ifindex == ifindex) {
+			if (set->link[i].until_ns < until_ns)
+				set->link[i].until_ns = until_ns;
+			return true;
+		}
+	if (mem_grow(&set->link, set->n, &set->capacity, sizeof(*set->link)))
+		return false;
+	set->link[set->n++] = (struct waiting_link){ifindex, until_ns};
+	return true;
+}
+
+static void set_remove(struct link_set *set, __u32 ifindex)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->link[i].ifindex == ifindex)
+			set->link[i--] = set->link[--set->n];
+}
+
+static void set_expire(struct link_set *set, __u64 now)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->link[i].until_ns <= now)
+			set->link[i--] = set->link[--set->n];
+}
+
+void run_links_clear(struct run *run)
+{
+	free(run->later.link);
+	free(run->waiting.link);
+}
+
+void run_waits(struct run *run, __u32 ifindex, __u64 for_ns)
+{
+	if (!set_add(&run->waiting, ifindex, mono_ns() + for_ns))
+		run->links_all = true;
+}
+
+/* ---- following ---- */
+
+struct following {
+	struct kernel *kernel;
+	struct diag diag;
+	unsigned int changes;
+	__u64 window_ns, opened_ns;
+};
+
+static int begin(struct run *run, struct following *f)
+{
+	int err;
+
+	*f = (struct following){};
+	run->unfollowed_ns = run->unfollowed_ns ?: mono_ns();
+	err = kernel_open(run->ctx->pin_dir, true, &f->kernel, &f->diag);
+	f->opened_ns = mono_ns();
+	return err;
+}
+
+static void end(struct run *run, struct following *f, int err)
+{
+	if (f->kernel)
+		kernel_close(f->kernel);
+	if (!err || !run->said_links)
+		run_say(LOG_ERR, err, &f->diag,
+			err ? "interfaces are not followed; trying again" : NULL);
+	if (!err && run->said_links)
+		log_line(LOG_NOTICE, "interfaces are followed again");
+	run->said_links = err != 0;
+	if (err) {
+		run->links_all = true;
+		run->links_ns = mono_ns() + NS;
+	}
+	/* New interfaces have waited for the lock as well, and since an attempt that failed. */
+	if (f->window_ns)
+		f->window_ns += f->opened_ns - run->unfollowed_ns;
+	if (!err)
+		run->unfollowed_ns = 0;
+	if (f->window_ns)
+		log_line(LOG_INFO,
+			 "interfaces: %u changes, longest time without a hook %llu.%03llu ms",
+			 f->changes, (unsigned long long)(f->window_ns / MS),
+			 (unsigned long long)(f->window_ns % MS / 1000));
+	diag_reset(&f->diag);
+}
+
+void run_follow_all(struct run *run)
+{
+	struct following f;
+	int err;
+
+	run->links_ns = 0;
+	run->links_all = false;
+	run->later.n = 0;
+	if (!run->loaded)
+		return;
+	if (run->names && !run->env_known) { /* this would close all who are bound */
+		run->links_all = true;
+		run->links_ns = mono_ns() + NS;
+		return;
+	}
+	err = begin(run, &f);
+	if (!err)
+		err =
+		    kernel_follow_links(f.kernel, run_who(run), &f.changes, &f.window_ns, &f.diag);
+	end(run, &f, err);
+}
+
+static void follow_set(struct run *run, const struct link_set *set)
+{
+	struct following f;
+	int err = 0;
+
+	if (!run->loaded || !set->n)
+		return;
+	if (set->n > MANY || run->links_all) {
+		run_follow_all(run);
+		return;
+	}
+	err = begin(run, &f);
+	for (size_t i = 0; i < set->n && !err; i++) {
+		unsigned int changes = 0;
+		__u64 window_ns = 0;
+
+		err = kernel_follow_link(f.kernel, set->link[i].ifindex, run_who(run), &changes,
+					 &window_ns, &f.diag);
+		f.changes += changes;
+		if (window_ns > f.window_ns)
+			f.window_ns = window_ns;
+	}
+	end(run, &f, err);
+}
+
+void run_follow_due(struct run *run)
+{
+	struct link_set later = run->later;
+
+	if (run->links_all) {
+		run_follow_all(run);
+		return;
+	}
+	run->later = (struct link_set){};
+	follow_set(run, &later);
+	free(later.link);
+}
+
+int run_bind_waiting(struct run *run, struct kernel *kernel, struct diag *diag)
+{
+	unsigned int changes = 0;
+	int err = 0;
+
+	if (run->waiting.n > MANY)
+		return kernel_bind(kernel, run_who(run), 0, &changes, diag);
+	for (size_t i = 0; i < run->waiting.n && !err; i++)
+		err =
+		    kernel_bind(kernel, run_who(run), run->waiting.link[i].ifindex, &changes, diag);
+	return err;
+}
+
+void run_look_for_closed(struct run *run)
+{
+	if (!run->closed)
+		return;
+	follow_set(run, &run->waiting);
+	if (run->closed_delay_ns < CLOSED_MAX_NS)
+		run->closed_delay_ns *= 2;
+}
+
+/* ---- messages ---- */
+
+/* Does what the policy in force says of interfaces, or of who forwards, read otherwise now? */
+static bool host_changed(const struct run *run, unsigned int found)
+{
+	const struct environment *env = &run->env;
+
+	if (found & LINKS_LOST || !run->env_known)
+		return found != 0;
+	if (found & (LINKS_NAMES | LINKS_ADDRESSES) && run->needs_links)
+		return true;
+	return found & (env->forwarding4 ? LINKS_NO_ROUTES4 : LINKS_ROUTES4) ||
+	       found & (env->forwarding6 ? LINKS_NO_ROUTES6 : LINKS_ROUTES6);
+}
+
+static void sort_changes(struct run *run, struct link_set *urgent, __u64 now)
+{
+	const struct link_change *change;
+	size_t n = watch_links_changed(run->links, &change);
+
+	set_expire(&run->waiting, now);
+	for (size_t i = 0; i < n; i++) {
+		__u32 ifindex = (__u32)change[i].ifindex;
+
+		if (change[i].gone)
+			set_remove(&run->waiting, ifindex);
+		else if (change[i].urgent)
+			run_waits(run, ifindex, WAITING_NS);
+		run->links_all |= !set_add(change[i].urgent ? urgent : &run->later, ifindex, ~0ULL);
+	}
+}
+
+void run_read_links(struct run *run)
+{
+	unsigned int found = watch_links_read(run->links);
+	struct link_set urgent = {};
+	__u64 now = mono_ns();
+
+	sort_changes(run, &urgent, now);
+	run->links_all |= found & LINKS_LOST;
+	if (run->later.n)
+		run->links_ns = run->links_ns ?: now + LINKS_NS;
+	if (host_changed(run, found))
+		run->environment_ns = run->environment_ns ?: now + LINKS_NS;
+	if (found & (LINKS_NAMES | LINKS_LOST) && run->waits_link)
+		run->reload_ns = run->reload_ns ?: now + LINKS_NS;
+	for (size_t i = 0; found & LINKS_ELSEWHERE && i < run->waiting.n; i++)
+		set_add(&urgent, run->waiting.link[i].ifindex, ~0ULL);
+	/* A workload's first packets wait for nobody. */
+	if (run->ready && (urgent.n || run->links_all)) {
+		if (run->links_all)
+			run_follow_all(run);
+		else
+			follow_set(run, &urgent);
+		run->closed_delay_ns = CLOSED_NS;
+		run->closed_ns = now + CLOSED_NS;
+	}
+	free(urgent.link);
+}
