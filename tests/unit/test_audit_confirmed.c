@@ -11,7 +11,6 @@
 /* Commands are no library. */
 #include "cmd/confirmed.c"
 #include "cmd/fingerprint.c"
-#include "cmd/items.c"
 
 #define PINS "/sys/fs/bpf/weir/test"
 
@@ -395,6 +394,31 @@ static void what_a_policy_depends_on_is_in_its_fingerprint(void **state)
 	assert_false(fingerprint_same(&before, &after));
 }
 
+static void followed_names_are_not_in_the_fingerprint_but_own_endpoints_are(void **state)
+{
+	static const char text[] =
+	    "allow: [{from: {container: kato}, to: {name: db.example.com}, port: tcp/80}]\n"
+	    "services: [{address: 198.51.100.1, port: tcp/80, endpoints: [192.0.2.2:80]}]\n";
+	struct prefix address[2] = {
+	    {.length = 32, .address.byte = {[10] = 0xff, 0xff, 192, 0, 2, 1}},
+	    {.length = 32, .address.byte = {[10] = 0xff, 0xff, 192, 0, 2, 2}}};
+	struct env_interface interface = {.name = "eth0", .address = address, .nr_addresses = 1};
+	struct env_name name = {
+	    .kind = ITEM_CONTAINER, .name = (char *)"kato", .address = address, .known = true};
+	struct environment env = {.interface = &interface, .nr_interfaces = 1};
+	struct fingerprint before = print_of(text, &env), after;
+
+	env.name = &name;
+	env.nr_names = 1;
+	for (name.n = 0; name.n <= 2; name.n++) {
+		after = print_of(text, &env);
+		assert_true(fingerprint_same(&before, &after));
+	}
+	interface.nr_addresses = 2;
+	after = print_of(text, &env);
+	assert_false(fingerprint_same(&before, &after));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -412,6 +436,7 @@ int main(void)
 	    TEST(a_full_or_read_only_disk_is_an_error),
 	    TEST(what_a_starting_daemon_applies),
 	    TEST(what_a_policy_depends_on_is_in_its_fingerprint),
+	    TEST(followed_names_are_not_in_the_fingerprint_but_own_endpoints_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

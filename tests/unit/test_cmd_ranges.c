@@ -27,7 +27,12 @@ static void parse(const char *segments)
 /* The ranges of segment "s", as text: "192.0.2.0-192.0.2.255 …", compared. */
 static void segment_is(const char *segments, const char *wanted)
 {
-	static const struct environment env;
+	static struct prefix address[] = {
+	    {.length = 32, .address.byte = {[10] = 0xff, 0xff, 192, 0, 2, 9}},
+	    {.v6 = 1, .length = 128, .address.byte = {0x20, 0x01, 0x0d, 0xb8, [15] = 9}}};
+	static struct env_name name = {
+	    .kind = ITEM_COMPOSE, .name = (char *)"kato/db", .address = address, .n = 2};
+	static const struct environment env = {.name = &name, .nr_names = 1};
 	char got[1024] = "", first[ADDR_TEXT_LEN], last[ADDR_TEXT_LEN];
 	struct ranges ranges;
 
@@ -54,6 +59,12 @@ static void segments_in_segments_are_resolved(void **state)
 	segment_is(
 	    "  s: [inner, 2001:db8::/32]\n  inner: [192.0.2.0/31, last]\n  last: [192.0.2.2]\n",
 	    "192.0.2.0-192.0.2.2 2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff");
+}
+
+static void followed_names_stand_for_what_they_are_now(void **state)
+{
+	segment_is("  s: [192.0.2.8, {compose: kato/db}, {container: db}, {unit: x.service}]\n",
+		   "192.0.2.8-192.0.2.9 2001:db8::9-2001:db8::9");
 }
 
 static void exceptions_are_cut_out(void **state)
@@ -128,6 +139,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(overlaps_and_neighbours_join),
 	    cmocka_unit_test(segments_in_segments_are_resolved),
+	    cmocka_unit_test(followed_names_stand_for_what_they_are_now),
 	    cmocka_unit_test(exceptions_are_cut_out),
 	    cmocka_unit_test(the_last_address_has_no_neighbour),
 	    cmocka_unit_test(a_block_touches_what_it_contains_and_what_contains_it),

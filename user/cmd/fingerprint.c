@@ -49,6 +49,18 @@ static void hash_names(struct hashing *to, const struct names *on)
 		}
 }
 
+/* Endpoints of service addresses that are this node's own are judged otherwise than those of others. */
+static void hash_endpoint(struct hashing *to, const struct endpoint *endpoint)
+{
+	bool own = false;
+
+	for (size_t i = 0; i < to->env->nr_interfaces; i++)
+		for (size_t j = 0; j < to->env->interface[i].nr_addresses; j++)
+			own |=
+			    !prefix_compare(&to->env->interface[i].address[j], &endpoint->address);
+	EVP_DigestUpdate(to->hash, &own, sizeof(own));
+}
+
 static bool depends_on_names(const struct policy *policy)
 {
 	bool any = false;
@@ -77,6 +89,9 @@ struct fingerprint fingerprint_of(const struct policy *policy, const struct envi
 			hash_names(&to, &policy->rule[i].on);
 		for (size_t i = 0; i < policy->nr_limits; i++)
 			hash_names(&to, &policy->limit[i].on);
+		for (size_t i = 0; i < policy->nr_services; i++)
+			for (size_t j = 0; j < policy->service[i].nr_endpoints; j++)
+				hash_endpoint(&to, &policy->service[i].endpoint[j]);
 		EVP_DigestFinal_ex(to.hash, ret.byte, NULL);
 	}
 	EVP_MD_CTX_free(to.hash);
@@ -98,5 +113,6 @@ static int leads_elsewhere(void *arg, struct item *item)
 
 bool fingerprint_needs_host(const struct policy *policy)
 {
-	return depends_on_names(policy) || policy_each_item(policy, leads_elsewhere, NULL);
+	return depends_on_names(policy) || policy->nr_services ||
+	       policy_each_item(policy, leads_elsewhere, NULL);
 }

@@ -10,7 +10,9 @@
 
 /**
  * struct fingerprint - sha256 over the policy in canonical form, the lists that it read, the addresses of interfaces
- * that stand for items, the interfaces that its `on` names match, and forwarding. All zero: not known.
+ * that stand for items, the interfaces that its `on` names match, which endpoints of its service addresses are this
+ * node's own, and forwarding. All zero: not known. What followed names stand for is not in it: that changes the tables of
+ * the policy in force, not the policy.
  */
 struct fingerprint {
 	__u8 byte[32];
