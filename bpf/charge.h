@@ -42,18 +42,21 @@ static __always_inline __u64 key_rest(const union address *a, __u8 family,
 static __always_inline void charge_find(struct visit *v, const struct weir_limit *limit,
 					__u32 index, __u64 seed)
 {
-	const union address *a = limit->per == WEIR_PER_DESTINATION ? &v->pkt.dst : &v->pkt.src;
+	const union address *a =
+	    limit->per == WEIR_PER_DESTINATION ? destination_of(v) : source_of(v);
 	__u64 key0 = 1, key1 = 0;
 
 	if (limit->per != WEIR_PER_RULE) {
 		key0 = key_narrow(a, v->pkt.family, limit);
-		key1 = limit->per == WEIR_PER_PAIR ? key_narrow(&v->pkt.dst, v->pkt.family, limit)
-						   : key_rest(a, v->pkt.family, limit);
+		key1 = limit->per == WEIR_PER_PAIR
+			   ? key_narrow(destination_of(v), v->pkt.family, limit)
+			   : key_rest(a, v->pkt.family, limit);
 	}
 	if (limit->per == WEIR_PER_PAIR && limit->key6 > 64 && v->pkt.family == 6) {
 		/* Two keys of more than 64 bits do not fit: a seeded hash of each stands for it. */
-		key0 = weir_mix(key0 ^ weir_mix(key_rest(&v->pkt.src, 6, limit), seed), seed) | 1;
-		key1 = weir_mix(key1 ^ weir_mix(key_rest(&v->pkt.dst, 6, limit), ~seed), seed);
+		key0 = weir_mix(key0 ^ weir_mix(key_rest(source_of(v), 6, limit), seed), seed) | 1;
+		key1 =
+		    weir_mix(key1 ^ weir_mix(key_rest(destination_of(v), 6, limit), ~seed), seed);
 	}
 	v->key[0] = key0;
 	v->key[1] = key1;
@@ -149,7 +152,8 @@ static __always_inline void autoblock_add(struct visit *v, struct weir_control *
 static __always_inline __u32 charge_overflow_index(const struct visit *v,
 						   const struct weir_limit *limit, __u64 seed)
 {
-	const union address *a = limit->per == WEIR_PER_DESTINATION ? &v->pkt.dst : &v->pkt.src;
+	const union address *a =
+	    limit->per == WEIR_PER_DESTINATION ? destination_of(v) : source_of(v);
 	__u32 group = v->pkt.family == 4 ? BE32(a->w[3]) >> 16 : BE32(a->w[0]);
 
 	return limit->overflow + ((__u32)weir_mix(group, seed) & (WEIR_OVERFLOWS - 1));

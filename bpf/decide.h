@@ -10,7 +10,6 @@
 
 #include "charge.h"
 #include "connection.h"
-#include "guard.h"
 #include "visit.h"
 
 /* What the rules and defaults say about one opening direction. */
@@ -21,6 +20,7 @@
 #define RULING_LOG	     0x10
 #define RULING_ERROR	     0x20 /* tables incomplete: drop */
 #define RULING_LIMITS	     0x40 /* the verdict has limits */
+#define RULING_LATER	     0x80 /* passes here, judged where it leaves behind NAT */
 #define RULING_VERDICT_SHIFT 8	  /* above: index in weir_verd */
 
 #define NO_SERVICE WEIR_NONE
@@ -54,6 +54,8 @@ static __always_inline __u64 ruling_here(struct visit *v, __u32 from, __u32 to, 
 		       (verdict->flags & WEIR_VERDICT_NAMED ? RULING_NAMED : 0);
 	case WEIR_ACT_DENY:
 		return result | RULING_DENIED;
+	case WEIR_ACT_LATER:
+		return result | RULING_ALLOWED | RULING_NAMED | RULING_LATER;
 	}
 	if (direction == WEIR_DIR_FORWARD) {
 		config = WEIR_TABLE(weir_cfg, v->slot, 0);
@@ -87,6 +89,8 @@ static __always_inline void account(struct visit *v, __u64 r, __u8 direction)
 	    WEIR_TABLE(weir_verd, v->slot, r >> RULING_VERDICT_SHIFT);
 
 	if (!verdict)
+		return;
+	if (verdict->action == WEIR_ACT_LATER) /* by what decides where it leaves */
 		return;
 	if (verdict->action != WEIR_ACT_DEFAULT)
 		v->rule = verdict->rule;
@@ -642,10 +646,12 @@ static __always_inline enum weir_reason judge_both(struct WEIR_CTX *ctx, struct 
 }
 
 /* Whose quota a transit flow counts to: the source's /24 or /56. */
-static __always_inline __u32 transit_owner(const struct packet *pkt)
+static __always_inline __u32 transit_owner(const struct visit *v)
 {
-	return pkt->family == 4 ? BE32(pkt->src.w[3]) >> 8
-				: (__u32)weir_mix(BE64(pkt->src.d[0]) & ~0xffULL, 0) | 0x80000000;
+	const union address *src = source_of(v);
+
+	return v->pkt.family == 4 ? BE32(src->w[3]) >> 8
+				  : (__u32)weir_mix(BE64(src->d[0]) & ~0xffULL, 0) | 0x80000000;
 }
 
 /* Any packet that the policy lets open passes and makes or refreshes an entry; replies pass by the entry alone. */
@@ -672,11 +678,13 @@ static __always_inline enum weir_reason judge_transit(struct WEIR_CTX *ctx, stru
 	} else if (opened & RULING_ALLOWED) {
 		why = pass_opening(v, opened, WEIR_DIR_FORWARD);
 		service = service_of_answer(pkt);
-		if (why == WEIR_OK && service != NO_SERVICE && !(pkt->flags & PKT_LATER)) {
+		/* Answers of a service address come from an endpoint: the entry is made where that shows. */
+		if (why == WEIR_OK && service != NO_SERVICE && !(pkt->flags & PKT_LATER) &&
+		    !(opened & RULING_LATER)) {
 			r = ruling(v, v->dst, v->src, service, WEIR_DIR_FORWARD);
 			if (!(r & RULING_ALLOWED)) {
 				use_flow(v, use, WEIR_FLOW_TRANSIT, 0);
-				use->owner = transit_owner(pkt);
+				use->owner = transit_owner(v);
 				use->set_flags = pkt->flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0;
 				why = flow_make(use) ? WEIR_OK : WEIR_FLOW_FULL;
 			}
@@ -735,9 +743,9 @@ __noinline int blocked_at_run_time(struct visit *v)
 		return 1;
 	src = WEIR_TABLE(weir_class, v->slot, v->src);
 	dst = WEIR_TABLE(weir_class, v->slot, v->dst);
-	if (src && !(src->flags & WEIR_CLASS_NEVER_BLOCK) && block_covers(&v->pkt.src))
+	if (src && !(src->flags & WEIR_CLASS_NEVER_BLOCK) && block_covers(source_of(v)))
 		return 1;
-	return dst && !(dst->flags & WEIR_CLASS_NEVER_BLOCK) && block_covers(&v->pkt.dst);
+	return dst && !(dst->flags & WEIR_CLASS_NEVER_BLOCK) && block_covers(destination_of(v));
 }
 
 /* Block list, except for failsafe services in both directions of their flows. */
@@ -768,8 +776,8 @@ static __always_inline enum weir_reason judge_first(struct visit *v,
 						    const struct weir_config *config)
 {
 	struct weir_control *c = control();
-	__u32 src = visit_class_of(v, &v->pkt.src, v->pkt.family);
-	__u32 dst = visit_class_of(v, &v->pkt.dst, v->pkt.family);
+	__u32 src = visit_class_of(v, source_of(v), v->pkt.family);
+	__u32 dst = visit_class_of(v, destination_of(v), v->pkt.family);
 
 	if (src == WEIR_NONE || dst == WEIR_NONE || !c)
 		return WEIR_NO_POLICY;
@@ -779,246 +787,9 @@ static __always_inline enum weir_reason judge_first(struct visit *v,
 		return WEIR_BLOCKED;
 	if (config->flags & WEIR_CFG_BLOCK_LIST && blocked_by_list(v))
 		return WEIR_BLOCK_LIST;
+	if (v->behind == BEHIND_NOBODY) /* class 0: in no segment but any */
+		v->src = v->src_kind * config->nr_classes;
 	return WEIR_OK;
-}
-
-/* Zone of the interface that `on:` speaks of: of arrival, or of departure for what is made here. */
-static __always_inline void zone_of(struct visit *v, const struct weir_config *config,
-				    __u32 ifindex)
-{
-	const struct weir_iface *iface;
-
-	if (config->nr_zones <= 1)
-		return;
-	iface = iface_find(ifindex);
-	v->zone = iface ? iface->zone[v->slot & 1] : 0;
-}
-
-/* ---- The four hooks ---- */
-
-static __always_inline int neighbour_set(const struct packet *pkt)
-{
-	return pkt->flags & (PKT_ARP | PKT_ND);
-}
-
-/** decide_nic_in() - a packet that arrives at a NIC. */
-static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, struct visit *v)
-{
-	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
-	const struct packet *pkt = &v->pkt;
-	const struct weir_local *local;
-	const struct weir_iface *iface;
-	enum weir_reason why;
-
-	if (!config)
-		return WEIR_NO_POLICY;
-	if (neighbour_set(pkt) || pkt->flags & (PKT_CONTROL | PKT_LISTENER | PKT_DHCP6))
-		return WEIR_OK;
-	if (pkt->flags & PKT_DHCP_OFFER) {
-		iface = iface_find(v->ifindex);
-		if (iface && same_mac(iface->mac, pkt->mac))
-			return WEIR_OK;
-	}
-	v->src_kind = WEIR_OTHER;
-	v->dst_kind = WEIR_SELF;
-	/* Ours, or our subnet's broadcast, from the wire: the stack delivers some of these, in IPv6 nearly all. */
-	if (local_find(&pkt->src, v->ifindex))
-		return WEIR_SPOOFED;
-	if (config->flags & (WEIR_CFG_WORKLOADS |
-			     (pkt->family == 4 ? WEIR_CFG_FORWARDING4 : WEIR_CFG_FORWARDING6))) {
-		local = local_find(&pkt->dst, v->ifindex);
-		if (gone(local))
-			return WEIR_NOT_BOUND;
-		if (local)
-			v->dst_kind = local->kind;
-		else if (!(pkt->flags & PKT_L2_MULTI) &&
-			 !address_multicast(&pkt->dst, pkt->family) &&
-			 config->flags &
-			     (pkt->family == 4 ? WEIR_CFG_FORWARDING4 : WEIR_CFG_FORWARDING6))
-			v->dst_kind = WEIR_OTHER;
-	}
-	zone_of(v, config, v->ifindex);
-	charge_touch(v, config);
-	why = judge_first(v, config);
-	if (why != WEIR_OK || v->dst_kind == WEIR_WORKLOAD) /* a workload's home is its veth */
-		return why;
-	return v->dst_kind == WEIR_OTHER ? judge_forward(ctx, v) : judge_ingress(ctx, v);
-}
-
-/* Masqueraded on its way out: the answer will come to our own address. */
-static __always_inline enum weir_reason remember_masquerade(struct visit *v)
-{
-	struct weir_control *c = control();
-	struct flow_use *use = &v->use;
-
-	if (service_of_answer(&v->pkt) == NO_SERVICE)
-		return WEIR_OK;
-	if (c && !c->masqueraded)
-		c->masqueraded = 1;
-	use_flow(v, use, WEIR_FLOW_MASQ, 0);
-	use->owner = v->arrived;
-	use->set_flags = v->pkt.flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0;
-	return flow_make(use) ? WEIR_OK : WEIR_FLOW_FULL;
-}
-
-/** decide_nic_out() - a packet that leaves by a NIC. */
-static __always_inline enum weir_reason decide_nic_out(struct WEIR_CTX *ctx, struct visit *v)
-{
-	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
-	const struct packet *pkt = &v->pkt;
-	const struct weir_local *local;
-	const struct weir_iface *came = 0;
-	enum weir_reason why;
-
-	if (!config)
-		return WEIR_NO_POLICY;
-	if (neighbour_set(pkt) || pkt->flags & (PKT_CONTROL | PKT_LISTENER | PKT_DHCP6))
-		return WEIR_OK;
-	if (pkt->flags & PKT_DHCP_ASK && !v->arrived)
-		return WEIR_OK;
-	v->dst_kind = WEIR_OTHER;
-	if (!v->arrived) {
-		v->src_kind = WEIR_SELF;
-		zone_of(v, config, v->ifindex);
-		why = judge_first(v, config);
-		return why != WEIR_OK ? why : judge_egress(ctx, v);
-	}
-	came = iface_find(v->arrived);
-	local = local_find(&pkt->src, v->ifindex);
-	if (gone(local))
-		return WEIR_SPOOFED;
-	v->src_kind = local && local->kind == WEIR_WORKLOAD ? WEIR_WORKLOAD : WEIR_OTHER;
-	zone_of(v, config, v->arrived);
-	why = judge_first(v, config);
-	if (why != WEIR_OK)
-		return why;
-	if (came && came->flags & (WEIR_IF_NIC | WEIR_IF_WORKLOAD | WEIR_IF_BRIDGE)) {
-		/* Judged where it came in. */
-		if (local && local->kind == WEIR_SELF && !(pkt->flags & PKT_LATER))
-			return remember_masquerade(v);
-		return WEIR_OK;
-	}
-	v->src = v->src_kind == WEIR_WORKLOAD
-		     ? v->src + (WEIR_OTHER - WEIR_WORKLOAD) * config->nr_classes
-		     : v->src;
-	v->src_kind = WEIR_OTHER;
-	why = judge_forward(ctx, v);
-	if (why == WEIR_OK && local && local->kind == WEIR_SELF && !(pkt->flags & PKT_LATER))
-		return remember_masquerade(v);
-	return why;
-}
-
-/* Neighbour discovery of a workload: about its own addresses only, and it is no router. */
-static __always_inline enum weir_reason neighbour_of_workload(struct visit *v)
-{
-	const struct packet *pkt = &v->pkt;
-	const struct weir_local *local;
-
-	if (pkt->flags & PKT_ARP) {
-		if (!pkt->src.w[3]) /* RFC 5227 probe */
-			return WEIR_OK;
-		local = local_find(&pkt->src, v->ifindex);
-		return local && local->kind == WEIR_WORKLOAD && local->ifindex == v->ifindex
-			   ? WEIR_OK
-			   : WEIR_SPOOFED;
-	}
-	if (pkt->type == 134)
-		return WEIR_BAD_ND;
-	if (pkt->src.d[0] || pkt->src.d[1]) {
-		local = local_find(&pkt->src, v->ifindex);
-		if (!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex)
-			return WEIR_SPOOFED;
-	}
-	if (pkt->type == 136) {
-		local = local_find(&pkt->inner_src, v->ifindex);
-		if (!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex)
-			return WEIR_SPOOFED;
-	}
-	return WEIR_OK;
-}
-
-/** decide_workload_out() - a packet that leaves a workload: its egress, and the node's ingress where it goes there. */
-static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx, struct visit *v)
-{
-	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
-	const struct weir_iface *iface = iface_find(v->ifindex);
-	const struct packet *pkt = &v->pkt;
-	const struct weir_local *local;
-	enum weir_reason why;
-
-	if (!config)
-		return WEIR_NO_POLICY;
-	if (pkt->flags & PKT_CONTROL)
-		return WEIR_ETHERTYPE;
-	if (neighbour_set(pkt))
-		return neighbour_of_workload(v);
-	local = local_find(&pkt->src, v->ifindex);
-	/* :: reports listeners; that source is refused with anything else but DAD. */
-	if ((!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex) &&
-	    !(pkt->family == 6 && !pkt->src.d[0] && !pkt->src.d[1]))
-		return WEIR_SPOOFED;
-	v->nsid = iface ? iface->nsid : -1;
-	v->src_kind = WEIR_WORKLOAD;
-	local = local_find(&pkt->dst, link_of(v, iface));
-	if (gone(local) || goes_aside(ctx, v, iface, local))
-		return WEIR_NOT_BOUND;
-	v->dst_kind = local ? local->kind : WEIR_OTHER;
-	if (!local && (pkt->flags & PKT_L2_MULTI || address_multicast(&pkt->dst, pkt->family)))
-		v->dst_kind = WEIR_SELF;
-	zone_of(v, config, v->ifindex);
-	why = judge_first(v, config);
-	if (why != WEIR_OK)
-		return why;
-	return v->dst_kind == WEIR_SELF ? judge_both(ctx, v) : judge_egress(ctx, v);
-}
-
-/** decide_workload_in() - a packet that enters a workload: its ingress, and the node's egress where it was made here. */
-static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx, struct visit *v)
-{
-	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
-	const struct weir_iface *iface = iface_find(v->ifindex);
-	const struct packet *pkt = &v->pkt;
-	const struct weir_local *local;
-	enum weir_reason why;
-	int hidden = 0;
-
-	if (!config)
-		return WEIR_NO_POLICY;
-	/* Its hooks may not be in place: whatever it sends is unjudged. */
-	if (v->arrived && !iface_find(v->arrived))
-		return WEIR_UNKNOWN_INTERFACE;
-	if (neighbour_set(pkt))
-		return WEIR_OK;
-	if (pkt->flags & PKT_CONTROL)
-		return WEIR_ETHERTYPE;
-	local = local_find(&pkt->dst, v->ifindex);
-	if (!(local && local->kind == WEIR_WORKLOAD && local->ifindex == v->ifindex) &&
-	    !(local && local->flags & WEIR_LOCAL_BROADCAST) &&
-	    !address_multicast(&pkt->dst, pkt->family))
-		return WEIR_NOT_BOUND;
-	v->nsid = iface ? iface->nsid : -1;
-	v->dst_kind = WEIR_WORKLOAD;
-	if (!v->arrived) {
-		v->src_kind = WEIR_SELF;
-	} else {
-		local = local_find(&pkt->src, link_of(v, iface));
-		if (gone(local))
-			return WEIR_SPOOFED;
-		v->src_kind = local ? local->kind : WEIR_OTHER;
-		if (v->src_kind ==
-		    WEIR_SELF) { /* masqueraded on its way here: nobody knows whose it is */
-			v->src_kind = WEIR_OTHER;
-			hidden = 1;
-		}
-	}
-	zone_of(v, config, v->arrived ? v->arrived : v->ifindex);
-	charge_touch(v, config);
-	why = judge_first(v, config);
-	if (why != WEIR_OK)
-		return why;
-	if (hidden)
-		v->src = WEIR_OTHER * config->nr_classes; /* class 0: in no segment but any */
-	return v->arrived ? judge_ingress(ctx, v) : judge_both(ctx, v);
 }
 
 #endif

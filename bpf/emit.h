@@ -3,7 +3,7 @@
 #ifndef WEIR_EMIT_H
 #define WEIR_EMIT_H
 
-#include "decide.h"
+#include "hooks.h"
 #include "limit.h"
 
 /* One event a second's share for this entry of weir_evlim; entry 0 is everybody's. The burst is one second's worth. */
@@ -24,7 +24,8 @@ static __always_inline int event_conforms(__u32 index, __u64 now, __u64 interval
 
 static __always_inline __u32 event_source(const struct visit *v, __u64 seed)
 {
-	__u64 key = v->pkt.family == 6 ? v->pkt.src.d[0] : v->pkt.src.d[1];
+	const union address *source = source_of(v);
+	__u64 key = v->pkt.family == 6 ? source->d[0] : source->d[1];
 
 	return 1 + (__u32)weir_mix(key, seed) % (WEIR_EVENT_SOURCES - 1);
 }
@@ -53,7 +54,7 @@ static __always_inline void event_fill(struct weir_event *event, const struct vi
 	event->fields = WEIR_EVENT_ADDRS;
 	event->source = pkt->src.addr;
 	event->destination = pkt->dst.addr;
-	event->client = v->reply ? pkt->dst.addr : pkt->src.addr;
+	event->client = v->reply ? destination_of(v)->addr : source_of(v)->addr;
 	event->protocol = pkt->proto;
 	if (pkt->flags & PKT_PORTS || pkt->proto == PROTO_ICMP || pkt->proto == PROTO_ICMPV6) {
 		event->fields |= WEIR_EVENT_PORTS;

@@ -50,7 +50,7 @@ WEIR_PERCPU(weir_books, struct weir_books, 1);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 16384);
 	__type(key, __u32);
 	__type(value, struct weir_iface);
 } weir_iface SEC(".maps");

@@ -14,6 +14,14 @@
 #error "say which context the programs have"
 #endif
 
+/** struct nat_flow - a flow as its opener sent it, before NAT. Wire order. */
+struct nat_flow {
+	union address src;
+	union address dst;
+	__be16 sport;
+	__be16 dport;
+};
+
 /**
  * struct visit - scratch space of one program run, in a per-CPU map because the stack is too small for it.
  * @slot, @generation: of the policy that judges; the word is read once
@@ -31,10 +39,16 @@
  * @applies:  bit i: the verdict's limit i counts this packet here
  * @hold:     HOLD_ENTRY: another home judges after this one, so an entry waits in @held; HOLD_HELD: it does
  * @touched:  index of the limit whose key and bucket are in @key and @bucket, WEIR_NONE: none
+ * @behind:   which end of the packet NAT shows an address of ours for, BEHIND_*: its own is nat.src
+ * @way:      enum nat_way, once it was asked for
+ * @nat:      what conntrack says, not zeroed
  * @use, @query, @held: arguments of look-ups under way or to come, not zeroed
  */
-#define HOLD_ENTRY 1
-#define HOLD_HELD  2
+#define BEHIND_SRC    1
+#define BEHIND_DST    2
+#define BEHIND_NOBODY 3 /* an address of ours as a source, and nobody knows for whom: class 0 */
+#define HOLD_ENTRY    1
+#define HOLD_HELD     2
 struct visit {
 	struct packet pkt;
 	__u32 slot;
@@ -59,6 +73,8 @@ struct visit {
 	__u8 log;
 	__u8 why;
 	__u8 hold;
+	__u8 behind;
+	__u8 way;
 	__u16 applies;
 	__u32 touched;
 	__u32 bucket;
@@ -66,7 +82,21 @@ struct visit {
 	struct flow_use use;
 	struct socket_query query;
 	struct flow_use held;
+	struct nat_flow nat;
 };
+
+/*
+ * Whom classes, blocks, limits and events mean by the packet's ends. Flows and sockets know them as the packet has them.
+ */
+static __always_inline const union address *source_of(const struct visit *v)
+{
+	return v->behind == BEHIND_SRC ? &v->nat.src : &v->pkt.src;
+}
+
+static __always_inline const union address *destination_of(const struct visit *v)
+{
+	return v->behind == BEHIND_DST ? &v->nat.src : &v->pkt.dst;
+}
 
 struct scratch {
 	struct visit visit;

@@ -341,6 +341,7 @@ struct weir_config {
  * @tick:       length of a jiffy in 1/16 ns, set by the loader; 0: limits must not use the tick
  * @jiffies0:   jiffies64 when CLOCK_MONOTONIC was 0, measured by the program weir_clock
  * @masqueraded: 1 since the first masqueraded flow left a NIC; 0: no answer is looked for among those
+ * @behind:     1 since somebody whose address NAT replaced by ours entered a workload; 0: no answer to such is looked for
  */
 struct weir_control {
 	__u64 word;
@@ -352,7 +353,8 @@ struct weir_control {
 	__u64 tick;
 	__u64 jiffies0;
 	__u64 masqueraded;
-	__u64 pad[7];
+	__u64 behind;
+	__u64 pad[6];
 };
 
 /*

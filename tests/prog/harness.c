@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "compile/compile.h"
@@ -44,7 +45,7 @@ static int own_namespace(void)
 	return open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 }
 
-static void enter(int ns)
+void enter(int ns)
 {
 	assert_int_equal(setns(ns, CLONE_NEWNET), 0);
 }
@@ -59,9 +60,9 @@ static int new_namespace(void)
 	return ns;
 }
 
-static void __attribute__((format(printf, 1, 2))) shell(const char *format, ...)
+void shell(const char *format, ...)
 {
-	char command[1024];
+	char command[4096];
 	va_list args;
 
 	va_start(args, format);
@@ -189,6 +190,23 @@ static void *map_memory(const char *name, size_t size)
 	return at;
 }
 
+/* In the kernel or in its module. */
+static bool kernel_has(const char *function)
+{
+	struct btf *kernel = btf__load_vmlinux_btf(), *module;
+	bool found;
+
+	if (!kernel)
+		return false;
+	found = btf__find_by_name_kind(kernel, function, BTF_KIND_FUNC) > 0;
+	module = found ? NULL : btf__load_module_btf("nf_conntrack", kernel);
+	if (module)
+		found = btf__find_by_name_kind(module, function, BTF_KIND_FUNC) > 0;
+	btf__free(module);
+	btf__free(kernel);
+	return found;
+}
+
 static void load_programs(void)
 {
 	libbpf_set_print(NULL);
@@ -198,6 +216,8 @@ static void load_programs(void)
 	assert_non_null(world.tc);
 	world.xdp->rodata->weir_fake_clock = 1;
 	world.tc->rodata->weir_fake_clock = 1;
+	world.has_ct = kernel_has("bpf_skb_ct_lookup");
+	world.tc->rodata->weir_has_ct = world.has_ct;
 	size_and_share();
 	world.control = map_memory("weir_control", sizeof(*world.control));
 	world.tat = map_memory("weir_tat", WORLD_TATS * sizeof(*world.tat));
@@ -292,9 +312,8 @@ void watch(__u32 ifindex, __u32 flags, __s32 nsid)
 
 void watch_port(__u32 ifindex, __s32 nsid)
 {
-	struct weir_iface iface = {.flags = WEIR_IF_WORKLOAD | WEIR_IF_PORT,
-				   .nsid = nsid,
-				   .master = world.br};
+	struct weir_iface iface = {
+	    .flags = WEIR_IF_WORKLOAD | WEIR_IF_PORT, .nsid = nsid, .master = world.br};
 
 	memcpy(iface.mac, BR_MAC, 6);
 	assert_int_equal(bpf_map_update_elem(map_fd("weir_iface"), &ifindex, &iface, 0), 0);
@@ -336,6 +355,7 @@ int world_reset(void **state)
 	world.control->blocks = 0;
 	world.control->autoblocks = 0;
 	world.control->block_full = 0;
+	world.control->behind = 0;
 	world.control->word &= ~WEIR_WORD_PENDING;
 	world.control->fake_ns += 86400 * S_NS; /* outlives every flow and event */
 	world.forwarding = false;
@@ -610,7 +630,7 @@ static __u32 hop_ifindex(const struct hop *hop)
 {
 	if (hop->ifindex)
 		return hop->ifindex;
-	return hop->hook >= WEIR_HOOK_BR_IN   ? world.br
+	return hop->hook >= WEIR_HOOK_BR_IN    ? world.br
 	       : hop->hook >= WEIR_HOOK_WL_OUT ? world.wl
 					       : world.nic;
 }
@@ -823,19 +843,24 @@ int udp_socket(int ns, const char *address, __u16 *port, const char *peer, __u16
 	return fd;
 }
 
+int tcp_open(int ns, const char *client, const char *to, __u16 to_port, __u16 *ret_port)
+{
+	int fd = bound_socket(ns, SOCK_STREAM, client, 0);
+	struct sockaddr_storage at;
+	socklen_t len = sockaddr_of(to, to_port, &at);
+
+	if (connect(fd, (void *)&at, len))
+		fail_msg("connect to %s: %s", to, strerror(errno));
+	*ret_port = port_of(fd);
+	return fd;
+}
+
 void tcp_connect(int server_ns, const char *server, int client_ns, const char *client,
 		 struct pair *ret)
 {
-	struct sockaddr_storage to;
-	socklen_t len;
-
 	ret->server_port = 0;
 	ret->listener = tcp_listen(server_ns, server, &ret->server_port);
-	ret->client = bound_socket(client_ns, SOCK_STREAM, client, 0);
-	len = sockaddr_of(server, ret->server_port, &to);
-	if (connect(ret->client, (void *)&to, len))
-		fail_msg("connect to %s: %s", server, strerror(errno));
-	ret->client_port = port_of(ret->client);
+	ret->client = tcp_open(client_ns, client, server, ret->server_port, &ret->client_port);
 	ret->server = accept4(ret->listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(ret->server >= 0);
 }

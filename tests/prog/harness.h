@@ -57,6 +57,7 @@ struct world {
 	__s32 pod_nsid;
 	int node_ns, outside_ns, pod_ns;
 	bool forwarding; /* what the next policy is told about the node */
+	bool has_ct;	 /* the kernel has bpf_skb_ct_lookup(), and the programs use it */
 	bool l3;	 /* set before world_setup(): weir_l3_in and weir_l3_out are loaded, too */
 	struct tables *tables[WEIR_NR_SLOTS];
 };
@@ -153,6 +154,10 @@ void counters_clear(void);
 size_t flows_of(enum weir_flow_region region);
 size_t flows_in_all(void);
 
+/** shell() - a command in the namespace that the test is in; enter() - another one. */
+void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void enter(int ns);
+
 /* Sockets. */
 struct pair {
 	int listener, server, client;
@@ -162,6 +167,8 @@ struct pair {
 void tcp_connect(int server_ns, const char *server, int client_ns, const char *client,
 		 struct pair *ret);
 void pair_close(struct pair *pair);
+/** tcp_open() - a connected socket; @to need not be where its server listens. */
+int tcp_open(int ns, const char *client, const char *to, __u16 to_port, __u16 *ret_port);
 int tcp_listen(int ns, const char *address, __u16 *port);
 /** udp_socket() - bound at @address; connected to @peer:@peer_port when @peer. */
 int udp_socket(int ns, const char *address, __u16 *port, const char *peer, __u16 peer_port);

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What each hook asks of a packet: whose it is, where its homes are, who judges it. */
+#ifndef WEIR_HOOKS_H
+#define WEIR_HOOKS_H
+
+#include "behind.h"
+#include "decide.h"
+#include "guard.h"
+
+/* Zone of the interface that `on:` speaks of: of arrival, or of departure for what is made here. */
+static __always_inline void zone_of(struct visit *v, const struct weir_config *config,
+				    __u32 ifindex)
+{
+	const struct weir_iface *iface;
+
+	if (config->nr_zones <= 1)
+		return;
+	iface = iface_find(ifindex);
+	v->zone = iface ? iface->zone[v->slot & 1] : 0;
+}
+
+static __always_inline int neighbour_set(const struct packet *pkt)
+{
+	return pkt->flags & (PKT_ARP | PKT_ND);
+}
+
+/** decide_nic_in() - a packet that arrives at a NIC. */
+static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, struct visit *v)
+{
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
+	const struct packet *pkt = &v->pkt;
+	const struct weir_local *local;
+	const struct weir_iface *iface;
+	enum weir_reason why;
+
+	if (!config)
+		return WEIR_NO_POLICY;
+	if (neighbour_set(pkt) || pkt->flags & (PKT_CONTROL | PKT_LISTENER | PKT_DHCP6))
+		return WEIR_OK;
+	if (pkt->flags & PKT_DHCP_OFFER) {
+		iface = iface_find(v->ifindex);
+		if (iface && same_mac(iface->mac, pkt->mac))
+			return WEIR_OK;
+	}
+	v->src_kind = WEIR_OTHER;
+	v->dst_kind = WEIR_SELF;
+	/* Ours, or our subnet's broadcast, from the wire: the stack delivers some of these, in IPv6 nearly all. */
+	if (local_find(&pkt->src, v->ifindex))
+		return WEIR_SPOOFED;
+	if (config->flags & (WEIR_CFG_WORKLOADS |
+			     (pkt->family == 4 ? WEIR_CFG_FORWARDING4 : WEIR_CFG_FORWARDING6))) {
+		local = local_find(&pkt->dst, v->ifindex);
+		if (gone(local))
+			return WEIR_NOT_BOUND;
+		if (local)
+			v->dst_kind = local->kind;
+		else if (!(pkt->flags & PKT_L2_MULTI) &&
+			 !address_multicast(&pkt->dst, pkt->family) &&
+			 config->flags &
+			     (pkt->family == 4 ? WEIR_CFG_FORWARDING4 : WEIR_CFG_FORWARDING6))
+			v->dst_kind = WEIR_OTHER;
+	}
+	zone_of(v, config, v->ifindex);
+	charge_touch(v, config);
+	why = judge_first(v, config);
+	if (why != WEIR_OK || v->dst_kind == WEIR_WORKLOAD) /* a workload's home is its veth */
+		return why;
+	return v->dst_kind == WEIR_OTHER ? judge_forward(ctx, v) : judge_ingress(ctx, v);
+}
+
+/* What was not made here leaves by a NIC: judged where it came in, unless nobody watches there. */
+static __always_inline enum weir_reason decide_forwarded(struct WEIR_CTX *ctx, struct visit *v,
+							 const struct weir_config *config)
+{
+	const struct weir_local *local = local_find(&v->pkt.src, v->ifindex);
+	const struct weir_iface *came = iface_find(v->arrived);
+	int watched = came && came->flags & (WEIR_IF_NIC | WEIR_IF_WORKLOAD | WEIR_IF_BRIDGE);
+	int masked = local && local->kind == WEIR_SELF;
+	enum weir_reason why;
+
+	if (gone(local))
+		return WEIR_SPOOFED;
+	v->src_kind = local && local->kind == WEIR_WORKLOAD ? WEIR_WORKLOAD : WEIR_OTHER;
+	if (masked && (!watched || config->flags & WEIR_CFG_LATER)) {
+		why = behind_source(ctx, v);
+		if (why != WEIR_OK)
+			return why;
+	}
+	zone_of(v, config, v->arrived);
+	why = judge_first(v, config);
+	if (why != WEIR_OK)
+		return why;
+	if (watched && config->flags & WEIR_CFG_LATER && v->src_kind != WEIR_SELF)
+		why = judge_exit(ctx, v,
+				 v->src_kind == WEIR_WORKLOAD ? WEIR_DIR_EGRESS : WEIR_DIR_FORWARD);
+	if (!watched)
+		why = judge_unwatched(ctx, v, config);
+	if (why == WEIR_OK && masked && v->src_kind != WEIR_SELF && !(v->pkt.flags & PKT_LATER))
+		return remember_masquerade(ctx, v);
+	return why;
+}
+
+/** decide_nic_out() - a packet that leaves by a NIC. */
+static __always_inline enum weir_reason decide_nic_out(struct WEIR_CTX *ctx, struct visit *v)
+{
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
+	const struct packet *pkt = &v->pkt;
+	enum weir_reason why;
+
+	if (!config)
+		return WEIR_NO_POLICY;
+	if (neighbour_set(pkt) || pkt->flags & (PKT_CONTROL | PKT_LISTENER | PKT_DHCP6))
+		return WEIR_OK;
+	if (pkt->flags & PKT_DHCP_ASK && !v->arrived)
+		return WEIR_OK;
+	v->dst_kind = WEIR_OTHER;
+	if (!v->arrived) {
+		v->src_kind = WEIR_SELF;
+		zone_of(v, config, v->ifindex);
+		why = judge_first(v, config);
+		return why != WEIR_OK ? why : judge_egress(ctx, v);
+	}
+	return decide_forwarded(ctx, v, config);
+}
+
+/* Neighbour discovery of a workload: about its own addresses only, and it is no router. */
+static __always_inline enum weir_reason neighbour_of_workload(struct visit *v)
+{
+	const struct packet *pkt = &v->pkt;
+	const struct weir_local *local;
+
+	if (pkt->flags & PKT_ARP) {
+		if (!pkt->src.w[3]) /* RFC 5227 probe */
+			return WEIR_OK;
+		local = local_find(&pkt->src, v->ifindex);
+		return local && local->kind == WEIR_WORKLOAD && local->ifindex == v->ifindex
+			   ? WEIR_OK
+			   : WEIR_SPOOFED;
+	}
+	if (pkt->type == 134)
+		return WEIR_BAD_ND;
+	if (pkt->src.d[0] || pkt->src.d[1]) {
+		local = local_find(&pkt->src, v->ifindex);
+		if (!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex)
+			return WEIR_SPOOFED;
+	}
+	if (pkt->type == 136) {
+		local = local_find(&pkt->inner_src, v->ifindex);
+		if (!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex)
+			return WEIR_SPOOFED;
+	}
+	return WEIR_OK;
+}
+
+/** decide_workload_out() - a packet that leaves a workload: its egress, and the node's ingress where it goes there. */
+static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx, struct visit *v)
+{
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
+	const struct weir_iface *iface = iface_find(v->ifindex);
+	const struct packet *pkt = &v->pkt;
+	const struct weir_local *local;
+	enum weir_reason why;
+
+	if (!config)
+		return WEIR_NO_POLICY;
+	if (pkt->flags & PKT_CONTROL)
+		return WEIR_ETHERTYPE;
+	if (neighbour_set(pkt))
+		return neighbour_of_workload(v);
+	local = local_find(&pkt->src, v->ifindex);
+	/* :: reports listeners; that source is refused with anything else but DAD. */
+	if ((!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex) &&
+	    !(pkt->family == 6 && !pkt->src.d[0] && !pkt->src.d[1]))
+		return WEIR_SPOOFED;
+	v->nsid = iface ? iface->nsid : -1;
+	v->src_kind = WEIR_WORKLOAD;
+	local = local_find(&pkt->dst, link_of(v, iface));
+	if (gone(local) || goes_aside(ctx, v, iface, local))
+		return WEIR_NOT_BOUND;
+	v->dst_kind = local ? local->kind : WEIR_OTHER;
+	if (!local && (pkt->flags & PKT_L2_MULTI || address_multicast(&pkt->dst, pkt->family)))
+		v->dst_kind = WEIR_SELF;
+	if (local && v->dst_kind == WEIR_SELF && answers_may_hide(v)) {
+		why = behind_destination(ctx, v);
+		if (why != WEIR_OK)
+			return why;
+	}
+	zone_of(v, config, v->ifindex);
+	why = judge_first(v, config);
+	if (why != WEIR_OK)
+		return why;
+	return v->dst_kind == WEIR_SELF ? judge_both(ctx, v) : judge_egress(ctx, v);
+}
+
+/** decide_workload_in() - a packet that enters a workload: its ingress, and the node's egress where it was made here. */
+static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx, struct visit *v)
+{
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
+	const struct weir_iface *iface = iface_find(v->ifindex);
+	const struct packet *pkt = &v->pkt;
+	const struct weir_local *local;
+	enum weir_reason why;
+
+	if (!config)
+		return WEIR_NO_POLICY;
+	/* Its hooks may not be in place: whatever it sends is unjudged. */
+	if (v->arrived && !iface_find(v->arrived))
+		return WEIR_UNKNOWN_INTERFACE;
+	if (neighbour_set(pkt))
+		return WEIR_OK;
+	if (pkt->flags & PKT_CONTROL)
+		return WEIR_ETHERTYPE;
+	local = local_find(&pkt->dst, v->ifindex);
+	if (!(local && local->kind == WEIR_WORKLOAD && local->ifindex == v->ifindex) &&
+	    !(local && local->flags & WEIR_LOCAL_BROADCAST) &&
+	    !address_multicast(&pkt->dst, pkt->family))
+		return WEIR_NOT_BOUND;
+	v->nsid = iface ? iface->nsid : -1;
+	v->dst_kind = WEIR_WORKLOAD;
+	if (!v->arrived) {
+		v->src_kind = WEIR_SELF;
+	} else {
+		local = local_find(&pkt->src, link_of(v, iface));
+		if (gone(local))
+			return WEIR_SPOOFED;
+		v->src_kind = local ? local->kind : WEIR_OTHER;
+		if (v->src_kind == WEIR_SELF) {
+			why = behind_source(ctx, v);
+			if (why != WEIR_OK)
+				return why;
+		}
+	}
+	zone_of(v, config, v->arrived ? v->arrived : v->ifindex);
+	charge_touch(v, config);
+	why = judge_first(v, config);
+	if (why != WEIR_OK)
+		return why;
+	if (config->flags & WEIR_CFG_LATER && v->src_kind == WEIR_WORKLOAD) {
+		why = judge_exit(ctx, v, WEIR_DIR_EGRESS);
+		if (why != WEIR_OK)
+			return why;
+	}
+	return v->arrived ? judge_ingress(ctx, v) : judge_both(ctx, v);
+}
+
+#endif
