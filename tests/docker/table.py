@@ -163,6 +163,8 @@ class Meaning:
 
     def _rest(self, source, owner, protocol, port):
         if source in OUTSIDE:
+            if (owner, port) in self.published.values() and protocol == "tcp":
+                return None  # routed to the container itself, it looks as what the published port hands on
             return owner == "node" and protocol == "tcp" and port in self.published
         raise KeyError((source, owner, protocol, port))
 
