@@ -388,6 +388,23 @@ static void test_tests_know_names_published_ports_and_service_addresses(void **s
 	free(made.env.name);
 }
 
+static void test_tests_take_a_unit_for_sockets_of_both_families(void **state)
+{
+	struct test_result *results = NULL;
+
+	some_workloads();
+	add_segment(&made, "backup", "unit=backup.service", "");
+	add_rule(&made, RULE_ALLOW, "backup", "2001:db8::1 192.0.2.1", "tcp/443");
+	add_name(&made, "unit=backup.service", "5");
+	add_test(&made, "backup", "2001:db8::1", "tcp/443", true);
+	add_test(&made, "unit=backup.service", "192.0.2.1", "tcp/443", true);
+	add_test(&made, "self", "2001:db8::1", "tcp/443", false);
+	build();
+	if (tests_run(&made.policy, tables, &made.env, &results))
+		fail_msg("%s; %s; %s", results[0].text, results[1].text, results[2].text);
+	free(results);
+}
+
 /* ---- the environment ---- */
 
 static void free_names(struct environment *env)
@@ -492,6 +509,7 @@ int main(void)
 	    TEST(test_two_services_of_one_address),
 	    TEST(test_unit_is_a_number_that_no_prefix_holds),
 	    TEST(test_tests_know_names_published_ports_and_service_addresses),
+	    TEST(test_tests_take_a_unit_for_sockets_of_both_families),
 	    TEST(test_stand_ins_are_one_of_a_family_each_and_apart),
 	    TEST(test_stand_ins_are_outside_of_what_the_policy_lists),
 	    TEST(test_who_may_be_bound),

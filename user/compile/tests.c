@@ -245,11 +245,13 @@ static bool first_address(const struct run *run, const struct scope *scope, cons
 		interface = interface_of(run, item->name);
 		return interface && first_of_list(run, scope, interface->address,
 						  interface->nr_addresses, family, ret);
+	case ITEM_UNIT:
+		family = AF_UNSPEC; /* its number stands for sockets of both */
+		__attribute__((fallthrough));
 	case ITEM_CONTAINER:
 	case ITEM_NETWORK:
 	case ITEM_COMPOSE:
 	case ITEM_NAME:
-	case ITEM_UNIT:
 		name = environment_name(run->env, item->kind, item->name);
 		return name && first_of_list(run, scope, name->address, name->n, family, ret);
 	case ITEM_SEGMENT:
@@ -326,6 +328,16 @@ static bool is_container(const struct run *run, const struct weir_addr *address)
 	return false;
 }
 
+/* The number of a unit: sockets of this node. */
+static bool is_unit(const struct run *run, const struct weir_addr *address)
+{
+	for (size_t i = 0; run->env && i < run->env->nr_names; i++)
+		if (run->env->name[i].kind == ITEM_UNIT &&
+		    list_contains(run->env->name[i].address, run->env->name[i].n, address))
+			return true;
+	return false;
+}
+
 static void set_kinds(const struct run *run, const struct item *item, enum test_home home,
 		      struct end *end)
 {
@@ -337,7 +349,7 @@ static void set_kinds(const struct run *run, const struct item *item, enum test_
 			       : home == HOME_WORKLOAD ? WEIR_WORKLOAD
 						       : WEIR_OTHER;
 	} else if (item->kind == ITEM_SELF || item->kind == ITEM_INTERFACE ||
-		   item->kind == ITEM_UNIT) {
+		   is_unit(run, &end->address)) {
 		end->kind[0] = WEIR_SELF;
 	} else if (service_of(run, &end->address, NULL)) {
 		end->kind[0] = WEIR_OTHER; /* nobody has it */
@@ -363,9 +375,9 @@ static void set_zone(const struct run *run, const struct item *item, struct end 
 		end->zone = run->tables->zone[interface - run->env->interface];
 }
 
-static int other_family(const struct end *end)
+static int other_family(const struct run *run, const struct end *end)
 {
-	if (!end->known)
+	if (!end->known || is_unit(run, &end->address))
 		return AF_UNSPEC;
 	return addr_is_v4(&end->address) ? AF_INET : AF_INET6;
 }
@@ -383,14 +395,16 @@ static bool find_addresses(const struct run *run, const struct test_case *test, 
 			    first_address(run, NULL, item[i], AF_UNSPEC, 0, &end[i]->address);
 	for (int i = 0; i < 2; i++)
 		if (!end[i]->known && item[i]->kind != ITEM_SELF)
-			end[i]->known = first_address(run, NULL, item[i], other_family(end[1 - i]),
-						      0, &end[i]->address);
+			end[i]->known = first_address(
+			    run, NULL, item[i], other_family(run, end[1 - i]), 0, &end[i]->address);
 	for (int i = 0; i < 2; i++)
 		if (!end[i]->known && item[i]->kind == ITEM_SELF) {
-			self_address(run, other_family(end[1 - i]), &end[i]->address);
+			self_address(run, other_family(run, end[1 - i]), &end[i]->address);
 			end[i]->known = true;
 		}
-	return from->known && to->known && addr_is_v4(&from->address) == addr_is_v4(&to->address);
+	return from->known && to->known &&
+	       (is_unit(run, &from->address) || is_unit(run, &to->address) ||
+		addr_is_v4(&from->address) == addr_is_v4(&to->address));
 }
 
 enum outcome { OUT_DENY, OUT_ALLOW, OUT_DEPENDS, OUT_BROKEN };
