@@ -37,6 +37,7 @@ static void print_step(void *arg, const char *step)
 struct asking {
 	const struct cmd_context *ctx;
 	struct followed *names;
+	bool applied; /* what was asked for is what is in force */
 };
 
 static int resolve(void *arg, const struct policy *policy, struct environment *env,
@@ -227,8 +228,11 @@ static __u32 running_generation(struct kernel *kernel)
 
 static void asking_end(struct asking *asking)
 {
-	if (asking->names)
-		names_close(asking->names);
+	if (!asking->names)
+		return;
+	if (!asking->applied)
+		names_read_only(asking->names);
+	names_close(asking->names);
 }
 
 static int cmd_apply(struct cmd_context *ctx, int argc, char **argv)
@@ -269,6 +273,7 @@ static int cmd_apply(struct cmd_context *ctx, int argc, char **argv)
 		return err == -EOPNOTSUPP ? cmd_reject(ctx, err, &late, holds)
 					  : cmd_fail(ctx, err, &late, holds);
 	}
+	asking.applied = true;
 	cmd_warnings(&late);
 	result.total_ns = now_ns(CLOCK_MONOTONIC) - begin;
 	if (ctx->json)

@@ -200,6 +200,8 @@ int naming_recall(const struct cmd_context *ctx, const struct policy *policy,
 	if (!policy_follows(policy))
 		return 0;
 	err = naming_open(ctx, &names, diag);
+	if (!err)
+		names_read_only(names);
 	err = err ? err : naming_ask(names, policy, env, 0, false, diag);
 	if (!err && ret_names)
 		*ret_names = TAKE_PTR(names);

@@ -85,16 +85,20 @@ void run_names_adopt(struct run *run)
 	if (old && names_dispatch(old) > 0)
 		withdraw(run);
 	run->names = TAKE_PTR(run->names_next);
-	if (old)
+	if (old) {
+		names_read_only(old);
 		names_close(old);
+	}
 	run_names_units(run);
 	run_names_report(run);
 }
 
 void run_names_drop(struct run *run)
 {
-	if (run->names_next)
-		names_close(TAKE_PTR(run->names_next));
+	if (!run->names_next)
+		return;
+	names_read_only(run->names_next);
+	names_close(TAKE_PTR(run->names_next));
 }
 
 void run_names_clear(struct run *run)
@@ -213,8 +217,7 @@ void run_names_read(struct run *run)
 	__u64 begin = now_ns(CLOCK_THREAD_CPUTIME_ID), now = mono_ns();
 	int found = 0, got = 0;
 
-	/* A word that led to nothing begins no change. */
-	if (!run->change_ns || (!run->names_ns && now - run->change_ns > NS)) {
+	if (!run->change_ns) {
 		run->change_ns = now;
 		run->change_cpu = 0;
 	}
@@ -237,6 +240,9 @@ void run_names_read(struct run *run)
 	if (found & NAMES_SAID)
 		run_names_report(run);
 	run->change_cpu += now_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+	/* A word that led to no change, nor to a question, is none. */
+	if (!run->names_ns && !run->waits_names && !names_asking(run->names))
+		run->change_ns = 0;
 }
 
 /* ---- tables for them ---- */

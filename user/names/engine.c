@@ -676,6 +676,7 @@ void engine_view(const struct engine *engine, struct engine_view *ret)
 	    .since_ns = engine->fresh ? loop_realtime_ns() : engine->since_ns,
 	    .error = *engine->error ? engine->error : NULL,
 	    .asked = engine->asked,
+	    .asking = engine->queued || engine->nr_network_asks || engine->nr_container_asks,
 	    .changes = engine->changes,
 	};
 }

@@ -37,6 +37,7 @@ struct engine_view {
 	bool connected; /* it is followed */
 	bool syncing;	/* after a new connection: the model is half old, half new */
 	bool tried;	/* the first attempt succeeded or failed */
+	bool asking;	/* questions after single events are under way */
 	__u64
 	    since_ns; /* CLOCK_REALTIME of the last moment at which it was known to be current; 0: never */
 	const char *error;

@@ -428,7 +428,8 @@ static int update(struct followed *names)
 	names->dns_seen = dns_revision(names->dns);
 	names->remake = err != 0;
 	names->changed = differs(names);
-	if (names->unsaved && names->memory && !names->save.due_ns)
+	if (names->unsaved && names->memory &&
+	    (!names->save.due_ns || names->save.due_ns > loop_now_ns() + SAVE_NS))
 		loop_timer_in(&names->loop, &names->save, SAVE_NS);
 	return err;
 }
@@ -806,6 +807,20 @@ int names_wait(struct followed *names, unsigned int timeout_ms)
 int names_fd(const struct followed *names)
 {
 	return names->loop.epoll_fd;
+}
+
+bool names_asking(const struct followed *names)
+{
+	struct engine_view view;
+
+	engine_view(names->engine, &view);
+	return view.asking;
+}
+
+void names_read_only(struct followed *names)
+{
+	free(TAKE_PTR(names->memory));
+	names->save.due_ns = 0;
 }
 
 int names_dispatch(struct followed *names)

@@ -45,6 +45,12 @@ int names_dispatch(struct followed *names);
 	0x4 /* the engine went or came back, a name failed or works again: names_each() has it */
 #define NAMES_UNITS 0x8 /* names_units() differs from what it last gave; no table depends on it */
 
+/** names_asking() - has an event led to questions that are not answered yet? */
+bool names_asking(const struct followed *names);
+
+/** names_read_only() - from now on what this process is told is not kept: the memory is another's to write. */
+void names_read_only(struct followed *names);
+
 /** names_fill() - put the answers of now into @env (names, engine_*), replacing what is there. */
 int names_fill(struct followed *names, struct environment *env);
 
