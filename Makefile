@@ -151,6 +151,12 @@ demo: ## install what is needed, build, show a policy at work in namespaces (roo
 	$(call submake,$(O)) all
 	@O='$(O)' scripts/demo.sh
 
+.PHONY: demo-docker
+demo-docker: ## install what is needed, show the guide's compose file on a real Docker engine (root, one minute)
+	@scripts/install-deps.sh docker
+	$(call submake,$(O)) all
+	@O='$(O)' scripts/demo-docker.sh
+
 BENCH := $(O)/tests/bench/bench
 BENCH_OBJECTS := $(patsubst %.bpf.c,$(O)/%.bpf.o,$(wildcard tests/bench/*.bpf.c))
 $(BENCH): $(patsubst %.c,$(O)/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c))) \

@@ -10,32 +10,11 @@ set -euo pipefail
 LAB_PREFIX=weir-demo
 # shellcheck source=tests/lib/lab.sh
 . "$(dirname "$0")/../tests/lib/lab.sh"
+# shellcheck source=scripts/demo-lib.sh
+. "$(dirname "$0")/demo-lib.sh"
 
 POLICY=$ROOT/scripts/policies/kato.yaml
 ATTACKER=203.0.113.66
-
-if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
-	GREEN=$'\e[32m' RED=$'\e[1;37;41m' GREY=$'\e[90m' BOLD=$'\e[1m' PLAIN=$'\e[0m'
-else
-	GREEN='' RED='' GREY='' BOLD='' PLAIN=''
-fi
-
-title() { printf '\n%s== %s ==%s\n' "$BOLD" "$*" "$PLAIN"; }
-note() { printf '%s%s%s\n' "$GREY" "$*" "$PLAIN"; }
-run() {
-	note "\$ ${*//"$ROOT/"/}"
-	"$@"
-}
-# verdict TEXT GOT WANTED: one line, green or red.
-SAYS='as expected without a policy'
-verdict() {
-	if [ "$2" = "$3" ]; then
-		printf '  %s%s%s: %s\n' "$GREEN" "$SAYS" "$PLAIN" "$1"
-	else
-		printf '  %sNOT %s%s: %s (seen: %s, expected: %s)\n' "$RED" "$SAYS" "$PLAIN" "$1" "$2" "$3"
-		FAILED=$((FAILED + 1))
-	fi
-}
 
 # ---- the laboratory
 
@@ -325,9 +304,7 @@ main() {
 	show_bpftool
 	title "weir detach"
 	show_end
-	printf '\n%s: %d s\n' "$([ "$FAILED" = 0 ] && echo "All as the policy says" || echo "$FAILED things NOT as the policy says")" \
-		$((SECONDS - started))
-	finish
+	done_in $((SECONDS - started))
 }
 
 main "$@"

@@ -300,6 +300,25 @@ static int document_load(struct reading *reading, const char *path, struct ynode
 	return err;
 }
 
+/* Compose 1.x takes the last file's word about a network alone: what the ones before it close would be open. */
+static void warn_forgotten(struct import *im, const struct ynode *base, const struct ynode *over)
+{
+	const struct ynode *before = ynode_get(base, "networks");
+	const struct ynode *after = ynode_get(over, "networks");
+
+	for (size_t i = 0; after && after->kind == Y_MAP && i < after->n; i++) {
+		const struct ynode *internal =
+		    ynode_get(ynode_get(before, after->key[i]->text), "internal");
+
+		if (internal && !ynode_is_null(after->value[i]) &&
+		    !ynode_get(after->value[i], "internal"))
+			diag_warn(
+			    im->diag, &after->key[i]->at,
+			    "network %.64s: internal is said at %s:%u; compose 1.x forgets it here, where the network is given again",
+			    after->key[i]->text, internal->at.file, internal->at.line);
+	}
+}
+
 int document_read(struct import *im, const char *const *paths, size_t n, struct ynode **ret)
 {
 	struct reading reading = {.im = im};
@@ -308,8 +327,10 @@ int document_read(struct import *im, const char *const *paths, size_t n, struct 
 
 	for (size_t i = 0; i < n && !err; i++) {
 		err = document_load(&reading, paths[i], &next);
-		if (!err && root)
+		if (!err && root) {
+			warn_forgotten(im, root, next);
 			err = merge(im, root, next, &next);
+		}
 		root = next;
 	}
 	*ret = root;
