@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
 
 lab_start policies
-for policy in kato host-baseline; do
+for policy in kato kato-docker host-baseline; do
 	file=$ROOT/scripts/policies/$policy.yaml
 	status=0
 	"$WEIR" check "$file" >"$TMP/out" 2>"$TMP/err" || status=$?

@@ -608,6 +608,7 @@ static void canonical_text_of_generated_policies_gives_them_back(void **state)
 static void canonical_text_of_the_ready_made_policies_gives_them_back(void **state)
 {
 	static const char *const files[] = {"scripts/policies/kato.yaml",
+					    "scripts/policies/kato-docker.yaml",
 					    "scripts/policies/host-baseline.yaml"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
