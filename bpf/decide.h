@@ -18,16 +18,17 @@
 #define RULING_FAILSAFE	     0x4
 #define RULING_DENIED	     0x8 /* by a deny rule */
 #define RULING_LOG	     0x10
-#define RULING_ERROR	     0x20 /* tables incomplete: drop */
-#define RULING_LIMITS	     0x40 /* the verdict has limits */
-#define RULING_LATER	     0x80 /* passes here, judged where it leaves behind NAT */
-#define RULING_VERDICT_SHIFT 8	  /* above: index in weir_verd */
+#define RULING_ERROR	     0x20  /* tables incomplete: drop */
+#define RULING_LIMITS	     0x40  /* the verdict has limits */
+#define RULING_LATER	     0x80  /* passes here, judged where it leaves behind NAT */
+#define RULING_RULE	     0x100 /* by a rule, not by a default */
+#define RULING_VERDICT_SHIFT 9	   /* above: index in weir_verd */
 
 #define NO_SERVICE WEIR_NONE
 
-/* ruling() without the call, for the one that nearly every packet needs. */
-static __always_inline __u64 ruling_here(struct visit *v, __u32 from, __u32 to, __u32 service,
-					 __u32 direction)
+/* What the tables say about two classes. */
+static __always_inline __u64 ruling_on(struct visit *v, __u32 from, __u32 to, __u32 service,
+				       __u32 direction)
 {
 	const struct weir_verdict *verdict;
 	const struct weir_class *class;
@@ -48,14 +49,14 @@ static __always_inline __u64 ruling_here(struct visit *v, __u32 from, __u32 to, 
 		result |= RULING_LIMITS;
 	switch (verdict->action) {
 	case WEIR_ACT_FAILSAFE:
-		return result | RULING_ALLOWED | RULING_NAMED | RULING_FAILSAFE;
+		return result | RULING_RULE | RULING_ALLOWED | RULING_NAMED | RULING_FAILSAFE;
 	case WEIR_ACT_ALLOW:
-		return result | RULING_ALLOWED |
+		return result | RULING_RULE | RULING_ALLOWED |
 		       (verdict->flags & WEIR_VERDICT_NAMED ? RULING_NAMED : 0);
 	case WEIR_ACT_DENY:
-		return result | RULING_DENIED;
+		return result | RULING_RULE | RULING_DENIED;
 	case WEIR_ACT_LATER:
-		return result | RULING_ALLOWED | RULING_NAMED | RULING_LATER;
+		return result | RULING_RULE | RULING_ALLOWED | RULING_NAMED | RULING_LATER;
 	}
 	if (direction == WEIR_DIR_FORWARD) {
 		config = WEIR_TABLE(weir_cfg, v->slot, 0);
@@ -68,6 +69,43 @@ static __always_inline __u64 ruling_here(struct visit *v, __u32 from, __u32 to, 
 								   : WEIR_CLASS_EGRESS_ALLOW))
 		result |= RULING_ALLOWED;
 	return result;
+}
+
+/*
+ * One of the two ends is of a unit: a deny of its address or of its unit denies, an allow of either allows. Limits are
+ * the unit's, which has those of `self` as well, unless only the address is allowed.
+ */
+__noinline __u64 ruling_with_unit(struct visit *v, __u64 r, __u32 from, __u32 to,
+				  __u32 service_direction)
+{
+	__u32 service = service_direction >> 2, direction = service_direction & 3;
+	__u64 unit;
+
+	if (!v || r & RULING_ERROR)
+		return RULING_ERROR;
+	unit = from == v->own ? ruling_on(v, v->unit, to, service, direction)
+			      : ruling_on(v, from, v->unit, service, direction);
+	if (unit & RULING_ERROR || (r | unit) & RULING_FAILSAFE)
+		return unit & RULING_ERROR || !(r & RULING_FAILSAFE) ? unit : r;
+	if ((r | unit) & RULING_DENIED)
+		return r & RULING_DENIED ? r : unit;
+	if (unit & RULING_RULE)
+		return unit | (r & RULING_RULE ? r & RULING_NAMED : 0);
+	/* No rule has either: units have no default of their own. */
+	return r & RULING_RULE ? r : (unit & ~(__u64)RULING_ALLOWED) | (r & RULING_ALLOWED);
+}
+
+/* ruling() without the call, for the one that nearly every packet needs. */
+static __always_inline __u64 ruling_here(struct visit *v, __u32 from, __u32 to, __u32 service,
+					 __u32 direction)
+{
+	__u64 r = ruling_on(v, from, to, service, direction);
+
+#ifdef WEIR_TC
+	if (v && v->unit && (from == v->own || to == v->own))
+		return ruling_with_unit(v, r, from, to, service << 2 | (direction & 3));
+#endif
+	return r;
 }
 
 /**

@@ -6,6 +6,7 @@
 #include "behind.h"
 #include "decide.h"
 #include "guard.h"
+#include "unit.h"
 
 /* Zone of the interface that `on:` speaks of: of arrival, or of departure for what is made here. */
 static __always_inline void zone_of(struct visit *v, const struct weir_config *config,
@@ -65,7 +66,11 @@ static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, stru
 	why = judge_first(v, config);
 	if (why != WEIR_OK || v->dst_kind == WEIR_WORKLOAD) /* a workload's home is its veth */
 		return why;
-	return v->dst_kind == WEIR_OTHER ? judge_forward(ctx, v) : judge_ingress(ctx, v);
+	if (v->dst_kind == WEIR_OTHER)
+		return judge_forward(ctx, v);
+	if (config->flags & WEIR_CFG_UNITS)
+		unit_find(ctx, v, 0);
+	return judge_ingress(ctx, v);
 }
 
 /* What was not made here leaves by a NIC: judged where it came in, unless nobody watches there. */
@@ -118,6 +123,8 @@ static __always_inline enum weir_reason decide_nic_out(struct WEIR_CTX *ctx, str
 		v->src_kind = WEIR_SELF;
 		zone_of(v, config, v->ifindex);
 		why = judge_first(v, config);
+		if (why == WEIR_OK && config->flags & WEIR_CFG_UNITS)
+			unit_find(ctx, v, 1);
 		return why != WEIR_OK ? why : judge_egress(ctx, v);
 	}
 	return decide_forwarded(ctx, v, config);
@@ -189,7 +196,11 @@ static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx
 	why = judge_first(v, config);
 	if (why != WEIR_OK)
 		return why;
-	return v->dst_kind == WEIR_SELF ? judge_both(ctx, v) : judge_egress(ctx, v);
+	if (v->dst_kind != WEIR_SELF)
+		return judge_egress(ctx, v);
+	if (config->flags & WEIR_CFG_UNITS)
+		unit_find(ctx, v, 0);
+	return judge_both(ctx, v);
 }
 
 /** decide_workload_in() - a packet that enters a workload: its ingress, and the node's egress where it was made here. */
@@ -240,7 +251,11 @@ static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx,
 		if (why != WEIR_OK)
 			return why;
 	}
-	return v->arrived ? judge_ingress(ctx, v) : judge_both(ctx, v);
+	if (v->arrived)
+		return judge_ingress(ctx, v);
+	if (config->flags & WEIR_CFG_UNITS)
+		unit_find(ctx, v, 1);
+	return judge_both(ctx, v);
 }
 
 #endif

@@ -22,7 +22,7 @@ enum nat_way {
 /* Where the packet stands: at hooks where it comes in, before NAT, or where it leaves, after. */
 enum nat_side { NAT_BEFORE = 0, NAT_AFTER = 1 };
 
-#ifdef WEIR_NAT
+#ifdef WEIR_TC
 /* What is read of the kernel's structures, found by name (CO-RE). */
 struct nf_conntrack_tuple___weir {
 	struct {

@@ -28,6 +28,7 @@ struct nat_flow {
  * @ifindex:  interface of the hook
  * @arrived:  interface by which the packet came to this node; 0: made here
  * @src, @dst: indices into weir_class: kind * nr_classes + class
+ * @own, @unit: our end as @src or @dst has it, and what its socket's unit is in the same rows; @unit 0: none
  * @nsid:     namespace of the workload behind this hook, -1 when not known
  * @segments, @bytes: wire packets and their IP total lengths (more than one for an aggregate)
  * @rule:     counter index of what decided, WEIR_NONE while nothing did
@@ -57,6 +58,8 @@ struct visit {
 	__u32 arrived;
 	__u32 src;
 	__u32 dst;
+	__u32 own;
+	__u32 unit;
 	__u32 zone;
 	__u32 segments;
 	__u32 bytes;

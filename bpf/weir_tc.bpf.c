@@ -3,7 +3,7 @@
 #include <linux/pkt_cls.h>
 
 #define WEIR_CTX __sk_buff
-#define WEIR_NAT
+#define WEIR_TC
 #include "emit.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -285,6 +285,16 @@ static void address_of(const char *text, struct weir_addr *ret)
 	assert_int_equal(inet_pton(AF_INET, text, ret->byte + 12), 1);
 }
 
+void own_unit(__u64 cgroup, __u32 unit)
+{
+	struct weir_unit value = {.unit = unit};
+
+	if (unit)
+		assert_int_equal(bpf_map_update_elem(map_fd("weir_unit"), &cgroup, &value, 0), 0);
+	else
+		assert_int_equal(bpf_map_delete_elem(map_fd("weir_unit"), &cgroup), 0);
+}
+
 void bind_local(const char *address, __u32 scope, __u32 kind, __u32 ifindex, __u32 flags)
 {
 	struct weir_local_key key = {.scope = scope};
@@ -365,6 +375,17 @@ int world_reset(void **state)
 
 /* ---- policies ---- */
 
+#define UNIT_PREFIX(n)                          \
+	{                                       \
+		.length = 32, .address.byte = { \
+			[10] = 0xff,            \
+			[11] = 0xff,            \
+			[12] = 127,             \
+			[13] = 255,             \
+			[15] = (n)              \
+		}                               \
+	}
+
 static struct tables *compile_text(const char *text, bool want)
 {
 	struct env_interface interfaces[] = {{.name = "nic", .ifindex = world.nic},
@@ -372,8 +393,22 @@ static struct tables *compile_text(const char *text, bool want)
 					     {.name = "other", .ifindex = world.other},
 					     {.name = "wl", .ifindex = world.wl},
 					     {.name = "wl2", .ifindex = world.wl2}};
+	/* web.service is unit 1, dns.service unit 2 */
+	struct prefix unit[] = {UNIT_PREFIX(1), UNIT_PREFIX(2)};
+	struct env_name names[] = {{.kind = ITEM_UNIT,
+				    .name = (char[]){"web.service"},
+				    .address = &unit[0],
+				    .n = 1,
+				    .known = true},
+				   {.kind = ITEM_UNIT,
+				    .name = (char[]){"dns.service"},
+				    .address = &unit[1],
+				    .n = 1,
+				    .known = true}};
 	struct environment env = {.interface = interfaces,
 				  .nr_interfaces = 5,
+				  .name = names,
+				  .nr_names = 2,
 				  .forwarding4 = world.forwarding,
 				  .forwarding6 = world.forwarding};
 	struct tables *tables = NULL;

@@ -88,6 +88,9 @@ void watch(__u32 ifindex, __u32 flags, __s32 nsid);
 void watch_port(__u32 ifindex, __s32 nsid);
 void unwatch(__u32 ifindex);
 
+/** own_unit() - sockets made in @cgroup are of a unit: 1 is web.service, 2 dns.service in policies; 0: of none. */
+void own_unit(__u64 cgroup, __u32 unit);
+
 /** block() - run-time block of a prefix until @expires_ns of the injected clock (0: for ever). */
 void block(const char *address, unsigned int length, __u64 expires_ns);
 
