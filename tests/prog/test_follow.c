@@ -663,6 +663,77 @@ static void one_of_500_containers_changes_in_under_10_ms(void **state)
 	free(text);
 }
 
+#define CROWD 100
+
+static void crowd(const char *what, unsigned int from, unsigned int to)
+{
+	char path[] = "/tmp/weir-test-follow-XXXXXX";
+	int fd = mkstemp(path);
+	FILE *out = fdopen(fd, "w");
+
+	for (unsigned int i = from; i < to; i++)
+		fprintf(out, what, i, i, i, i, i, i, i, i);
+	fclose(out);
+	sh("ip -batch %s", path);
+	unlink(path);
+}
+
+static void crowd_in(const char *what, unsigned int from, unsigned int to)
+{
+	for (unsigned int i = from; i < to; i++)
+		sh(what, i + 2, i);
+}
+
+/* Returns ns of CPU that following one new veth takes, hooks and bindings and all. */
+static __u64 follow_crowd(unsigned int from, unsigned int to)
+{
+	__u64 cpu = cpu_ns();
+
+	for (unsigned int i = from; i < to; i++) {
+		char name[IF_NAMESIZE];
+
+		snprintf(name, sizeof(name), "vethm%u", i);
+		assert_true(follow(name) > 0);
+	}
+	return (cpu_ns() - cpu) / (to - from);
+}
+
+static void following_one_costs_the_same_among_many(void **state)
+{
+	__u64 few, many;
+	unsigned int before = bindings();
+	__u32 ifindex[CROWD];
+
+	engine(NULL);
+	env.nr_engine_subnets = 0;
+	crowd("link add vethm%u type veth peer name m%u\nlink set vethm%u master br-c up\n"
+	      "link set m%u netns " NS "\n",
+	      0, CROWD);
+	crowd_in("ip -n " NS " address add 10.77.9.%u/16 dev m%u", 0, CROWD);
+	few = follow_crowd(0, 10);
+	follow_crowd(10, CROWD - 10);
+	many = follow_crowd(CROWD - 10, CROWD);
+	print_message("a new veth among 10: %llu us of CPU, among %u: %llu us\n",
+		      (unsigned long long)few / 1000, CROWD, (unsigned long long)many / 1000);
+	assert_true(bound_to("10.77.9.101", "vethm99"));
+	assert_true(many < 5 * few);
+	for (unsigned int i = 0; i < CROWD; i++) {
+		char name[IF_NAMESIZE];
+
+		snprintf(name, sizeof(name), "vethm%u", i);
+		ifindex[i] = if_nametoindex(name);
+	}
+	crowd("link delete vethm%u\n", 0, CROWD);
+	for (unsigned int i = 0; i < CROWD; i++)
+		follow_index(ifindex[i]);
+	assert_int_equal(bindings(), before);
+	for (unsigned int i = 0; i < CROWD; i++) {
+		struct weir_iface iface;
+
+		assert_false(iface_of(ifindex[i], &iface));
+	}
+}
+
 static int tidy(void **state)
 {
 	if (if_nametoindex("vethx"))
@@ -712,6 +783,7 @@ int main(void)
 	    cmocka_unit_test_teardown(hooks_in_a_hurry_become_links, tidy),
 	    cmocka_unit_test_teardown(apply_with_growth_keeps_guards, tidy),
 	    cmocka_unit_test_teardown(detach_leaves_nothing, tidy),
+	    cmocka_unit_test_teardown(following_one_costs_the_same_among_many, tidy),
 	    cmocka_unit_test_teardown(one_of_500_containers_changes_in_under_10_ms, tidy),
 	};
 

@@ -255,6 +255,7 @@ static int load(struct apply *a)
 	struct load_settings settings = {.fake_clock = a->options->fake_clock,
 					 .tick_ns = a->env ? a->env->tick_ns : 0};
 
+	settings.has_ct = (a->kernel->loaded && a->kernel->meta->flags & META_CT) || feature_ct();
 	slot_sizes(a->kernel, &a->tables, a->idle, entries, grows);
 	/* What is followed goes into either slot in turn, without new programs. */
 	if (a->env && a->env->nr_names)
@@ -270,6 +271,7 @@ static int load(struct apply *a)
 	for (int i = 0; i < NR_MAPS; i++)
 		any |= grows[i];
 	any |= settings.fake_clock != !!(a->kernel->meta->flags & META_FAKE_CLOCK);
+	any |= settings.has_ct != !!(a->kernel->meta->flags & META_CT);
 	if (!any)
 		return 0;
 	step(a, "reload");

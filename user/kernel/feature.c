@@ -100,6 +100,9 @@ static int try_cgroup(void)
 
 bool feature_ct(void)
 {
+	if (try_ct() == 0)
+		return true;
+	conntrack_load();
 	return try_ct() == 0;
 }
 
@@ -107,7 +110,7 @@ int features_missing(const struct tables *tables, struct diag *diag)
 {
 	__u32 flags = tables->weir_cfg->flags;
 
-	if (flags & WEIR_CFG_LATER && try_ct())
+	if (flags & WEIR_CFG_LATER && !feature_ct())
 		return diag_fail(
 		    diag, -EOPNOTSUPP, NULL,
 		    "this kernel does not offer bpf_skb_ct_lookup (nf_conntrack with BTF), which "

@@ -300,6 +300,7 @@ int kernel_follow_links(struct kernel *kernel, const struct environment *env,
 			unsigned int *ret_changes, __u64 *ret_window_ns, struct diag *diag)
 {
 	__u64 word;
+	int err;
 
 	if (ret_changes)
 		*ret_changes = 0;
@@ -309,6 +310,11 @@ int kernel_follow_links(struct kernel *kernel, const struct environment *env,
 		return diag_fail(diag, -ENOENT, NULL, "no policy is loaded");
 	word = word_settle(kernel);
 	/* On trial, what the former policy watches stays watched: it may be back with the next packet. */
-	return follow_slots(kernel, word & WEIR_WORD_PENDING, env, ret_changes, ret_window_ns,
-			    diag);
+	err = follow_slots(kernel, word & WEIR_WORD_PENDING, env, ret_changes, ret_window_ns, diag);
+	if (!err && env)
+		err = marks_clear(kernel, env, diag);
+	/* What the next change of names would have to wait for. */
+	if (!err && kernel->meta->flags & META_GRACE && grace() == 0)
+		kernel->meta->flags &= ~META_GRACE;
+	return err;
 }

@@ -30,6 +30,7 @@ struct weir_meta {
 #define META_GRACE	0x2 /* the idle slot judged until a moment ago: grace() before it is written */
 #define META_STALE \
 	0x4 /* the idle slot holds the policy in force with addresses of before: nothing to go back to */
+#define META_CT 0x10 /* programs look flows up in conntrack */
 #define META_ENGINE \
 	0x8 /* an engine says who may be bound: where nobody asked it, bindings stay as they are */
 
@@ -186,6 +187,7 @@ void programs_init(struct programs *programs);
 void programs_close(struct programs *programs);
 struct load_settings {
 	bool fake_clock;
+	bool has_ct; /* programs may call bpf_skb_ct_lookup() */
 	__u32 tick_ns;
 };
 /**
@@ -548,7 +550,12 @@ void namings_free(struct namings *namings);
 int program_nothing(void);
 /** features_missing() - -EOPNOTSUPP: @tables need what this kernel has not, @diag names it. */
 int features_missing(const struct tables *tables, struct diag *diag);
+/** feature_ct() - is bpf_skb_ct_lookup() there? A module that has it is loaded, where the kernel can. */
 bool feature_ct(void);
+
+/* ---- conntrack.c ---- */
+/** conntrack_load() - make the kernel load its conntrack module, if it is one. */
+void conntrack_load(void);
 
 /* ---- settle.c ---- */
 /** settle_filters() - begin no more once @budget_ns are over; what fails stays as it is. */

@@ -61,6 +61,11 @@ static int pin_all(struct kernel *kernel)
 	return err;
 }
 
+static __u64 meta_flags(const struct load_settings *settings)
+{
+	return (settings->fake_clock ? META_FAKE_CLOCK : 0) | (settings->has_ct ? META_CT : 0);
+}
+
 static int begin(struct kernel *kernel, const struct load_settings *settings)
 {
 	int err = kernel_map_shared(kernel);
@@ -70,9 +75,8 @@ static int begin(struct kernel *kernel, const struct load_settings *settings)
 	if (getrandom(&kernel->control->seed, sizeof(kernel->control->seed), 0) !=
 	    sizeof(kernel->control->seed))
 		return -errno;
-	*kernel->meta = (struct weir_meta){.version = WEIR_PIN_VERSION,
-					   .layout = maps_layout(),
-					   .flags = settings->fake_clock ? META_FAKE_CLOCK : 0};
+	*kernel->meta = (struct weir_meta){
+	    .version = WEIR_PIN_VERSION, .layout = maps_layout(), .flags = meta_flags(settings)};
 	return pin_all(kernel);
 }
 
