@@ -9,6 +9,27 @@
 #include "audit/paths.h"
 #include "base/mem.h"
 
+static void write_print(FILE *file, const struct fingerprint *print)
+{
+	fputc(' ', file);
+	for (size_t i = 0; i < sizeof(print->byte); i++)
+		fprintf(file, "%02x", print->byte[i]);
+}
+
+static bool read_print(FILE *file, struct fingerprint *ret)
+{
+	unsigned int byte;
+
+	if (fscanf(file, " ") < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(ret->byte); i++) {
+		if (fscanf(file, "%2x", &byte) != 1)
+			return false;
+		ret->byte[i] = (__u8)byte;
+	}
+	return true;
+}
+
 void applied_write(const char *pin_dir, const struct applied *applied)
 {
 	char path[PATH_MAX], fresh[PATH_MAX];
@@ -20,34 +41,30 @@ void applied_write(const char *pin_dir, const struct applied *applied)
 	file = fopen(fresh, "we");
 	if (!file)
 		return;
-	fprintf(file, "%llx %u ", (unsigned long long)applied->seed, applied->generation);
-	for (size_t i = 0; i < sizeof(applied->fingerprint.byte); i++)
-		fprintf(file, "%02x", applied->fingerprint.byte[i]);
+	fprintf(file, "%llx %u", (unsigned long long)applied->seed, applied->generation);
+	write_print(file, &applied->fingerprint);
+	write_print(file, &applied->names);
 	fprintf(file, "\n");
 	if (fclose(file) || rename(fresh, path))
 		unlink(fresh);
 }
 
-bool applied_read(const char *pin_dir, __u64 seed, __u32 generation, struct fingerprint *ret)
+bool applied_read(const char *pin_dir, __u64 seed, __u32 generation, struct applied *ret)
 {
 	_cleanup_fclose_ FILE *file = NULL;
-	struct fingerprint found;
+	struct applied found = {};
 	char path[PATH_MAX];
 	unsigned long long its_seed;
-	__u32 its_generation;
-	unsigned int byte;
 
 	if (path_run(pin_dir, "applied", path, sizeof(path)))
 		return false;
 	file = fopen(path, "re");
-	if (!file || fscanf(file, "%llx %u ", &its_seed, &its_generation) != 2 ||
-	    its_seed != seed || its_generation != generation)
+	if (!file || fscanf(file, "%llx %u", &its_seed, &found.generation) != 2 ||
+	    its_seed != seed || found.generation != generation)
 		return false;
-	for (size_t i = 0; i < sizeof(found.byte); i++) {
-		if (fscanf(file, "%2x", &byte) != 1)
-			return false;
-		found.byte[i] = byte;
-	}
+	found.seed = its_seed;
+	if (!read_print(file, &found.fingerprint) || !read_print(file, &found.names))
+		return false;
 	*ret = found;
 	return true;
 }

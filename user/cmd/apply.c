@@ -120,6 +120,7 @@ static void note_compiled(const struct cmd_context *ctx, struct kernel *kernel,
 	applied.seed = status.control.seed;
 	kernel_status_clear(&status);
 	applied.fingerprint = fingerprint_of(loaded->policy, &loaded->env);
+	applied.names = naming_digest(&loaded->env);
 	applied_write(ctx->pin_dir, &applied);
 }
 

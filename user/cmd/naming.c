@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -224,6 +225,26 @@ void naming_swap(struct environment *a, struct environment *b)
 		host[i]->forwarding6 = of[i].forwarding6;
 		host[i]->tick_ns = of[i].tick_ns;
 	}
+}
+
+struct fingerprint naming_digest(const struct environment *env)
+{
+	EVP_MD_CTX *hash = EVP_MD_CTX_new();
+	struct fingerprint ret = {};
+
+	if (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) {
+		for (size_t i = 0; i < env->nr_names; i++) {
+			const struct env_name *name = &env->name[i];
+			__u64 head[] = {name->kind, name->n};
+
+			EVP_DigestUpdate(hash, head, sizeof(head));
+			EVP_DigestUpdate(hash, name->name, strlen(name->name) + 1);
+			EVP_DigestUpdate(hash, name->address, name->n * sizeof(*name->address));
+		}
+		EVP_DigestFinal_ex(hash, ret.byte, NULL);
+	}
+	EVP_MD_CTX_free(hash);
+	return ret;
 }
 
 bool naming_same(const struct environment *a, const struct environment *b)

@@ -4,6 +4,7 @@
 #define WEIR_CMD_NAMING_H
 
 #include "cmd/cmd.h"
+#include "cmd/fingerprint.h"
 #include "compile/compile.h"
 #include "names/names.h"
 #include "policy/model.h"
@@ -45,6 +46,8 @@ int naming_recall(const struct cmd_context *ctx, const struct policy *policy,
 /* The part of an environment that is about names, apart from the host's; for environments that share the latter. */
 /** naming_swap() - exchange the names of @a and @b; what they say of the host stays. */
 void naming_swap(struct environment *a, struct environment *b);
+/** naming_digest() - sha256 over what names stand for in @env; all zero when memory is short. */
+struct fingerprint naming_digest(const struct environment *env);
 /** naming_same() - do all names stand for the same addresses in both? */
 bool naming_same(const struct environment *a, const struct environment *b);
 /** naming_copy_known() - the names of @from that stand for something, into @to, which has none. 0 or -ENOMEM. */

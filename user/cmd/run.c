@@ -34,10 +34,6 @@ static void become_ready(struct run *run)
 	run->reload_ns = 0;
 	run_look(run);
 	run_start_reader(run);
-	if (run->environment_ns) { /* picked up: nobody is bound before it is known whom the tables know */
-		run->environment_ns = 0;
-		run_recompile(run);
-	}
 	run_follow_all(run);
 	run_names_report(run);
 	notify_state("READY=1\nSTATUS=generation %u in force", run->generation);

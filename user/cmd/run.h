@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "audit/reader.h"
+#include "cmd/applied.h"
 #include "cmd/fingerprint.h"
 #include "cmd/load.h"
 #include "cmd/naming.h"
@@ -48,15 +49,16 @@ struct run {
 	struct policy *policy;
 	/* What a command put there instead, as read back; NULL: not read yet. */
 	struct policy *other;
-	__u8 other_running[32];	    /* .running when that was read */
-	struct fingerprint applied; /* of what is in force; zero: not known */
+	__u8 other_running[32]; /* .running when that was read */
+	struct applied applied; /* what is in force was compiled for; zero: not known */
 	/*
 	 * What the policy in force was compiled for: this host, and what followed names stand for in its tables. Who may be
 	 * bound is judged by this, never by newer answers: nobody is opened before the tables know him.
 	 */
 	struct environment env;
 	bool env_known;
-	bool needs_links; /* it names interfaces: `on`, {interface: ...} */
+	bool
+	    needs_links; /* it depends on interfaces or their addresses: `on`, {interface: ...}, services */
 
 	/* As the kernel said when last asked. */
 	__u32 generation;
@@ -129,11 +131,19 @@ int run_policy_in_force(struct run *run, const struct policy **ret, struct diag 
 int run_look(struct run *run);
 
 /**
- * run_compiled_for() - the policy in force, @policy, was compiled for @env, which is taken over (all zero: for what
- * run->env holds). run_keep_env(): @env says nothing else than what it was compiled for, its fingerprint is the same.
+ * run_compiled_for() - the policy in force, @policy, was compiled for @env, which is taken over (NULL: for what run->env
+ * holds). run_keep_host(): it would be compiled alike for the host that @env is; of names, run->env stays.
  */
 void run_compiled_for(struct run *run, const struct policy *policy, struct environment *env);
-void run_keep_env(struct run *run, const struct policy *policy, struct environment *env);
+void run_keep_host(struct run *run, const struct policy *policy, struct environment *env);
+
+/**
+ * run_pick_up() - is @policy, which is in force, compiled for @env? That is taken over where it is, or has to do during
+ * a trial. run_set_right(): make it so, now, before anybody is bound.
+ */
+enum compiled { COMPILED, COMPILED_FOR_OTHER_NAMES, COMPILED_FOR_ANOTHER };
+enum compiled run_pick_up(struct run *run, const struct policy *policy, struct environment *env);
+void run_set_right(struct run *run, enum compiled compiled);
 
 /** run_start_reader() - become the reader of events, unless we are; what prevents it is said once. */
 void run_start_reader(struct run *run);

@@ -292,7 +292,6 @@ static int only_bind(struct run *run, struct diag *diag)
 
 static void updated(struct run *run, const struct policy *policy)
 {
-	struct environment none = {};
 	__u64 now = mono_ns();
 
 	run->work.at_ns = now_ns(CLOCK_REALTIME);
@@ -304,7 +303,7 @@ static void updated(struct run *run, const struct policy *policy)
 		 run->generation, (unsigned long long)(run->work.latency_ns / MS),
 		 (unsigned long long)(run->work.latency_ns % MS / 1000),
 		 (unsigned long long)(run->work.work_ns / 1000));
-	run_compiled_for(run, policy, &none);
+	run_compiled_for(run, policy, NULL);
 	run_names_units(run);
 	run_names_report(run);
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cmd/applied.h"
 #include "cmd/confirmed.h"
 #include "cmd/run.h"
 
@@ -221,12 +220,13 @@ void run_reload(struct run *run)
 	if (read_files(run, &loaded))
 		return;
 	fresh = fingerprint_of(loaded.policy, &loaded.env);
-	if (fingerprint_same(&fresh, &run->applied) && run_holds(run, loaded.policy)) {
+	if (fingerprint_same(&fresh, &run->applied.fingerprint) && run_holds(run, loaded.policy)) {
 		if (forced)
 			log_line(LOG_NOTICE, "policy files say what is in force, generation %u",
 				 run->generation);
-		run_keep_env(run, loaded.policy, &loaded.env);
+		run_keep_host(run, loaded.policy, &loaded.env);
 		adopt(run, &loaded);
+		run->names_ns = mono_ns(); /* answers may be others by now */
 		return;
 	}
 	apply_files(run, &loaded);
@@ -266,16 +266,17 @@ void run_recompile(struct run *run)
 	err = run_policy_in_force(run, &policy, &diag);
 	if (!err)
 		err = environment_read(&with.env, &diag);
-	if (!err && run->names)
-		err = names_fill(run->names, &with.env);
 	if (!err) {
 		fresh = fingerprint_of(policy, &with.env);
-		if (fingerprint_same(&fresh, &run->applied)) {
-			run_keep_env(run, policy, &with.env);
+		if (run->env_known && fingerprint_same(&fresh, &run->applied.fingerprint)) {
+			run_keep_host(run, policy, &with.env);
 			return;
 		}
-		err = compile_again(run, policy, &with, &diag);
 	}
+	if (!err && run->names)
+		err = names_fill(run->names, &with.env);
+	if (!err)
+		err = compile_again(run, policy, &with, &diag);
 	if (err == -ESTALE) { /* a command was faster: see what it put there */
 		run->tick_ns = mono_ns();
 		return;
@@ -283,8 +284,10 @@ void run_recompile(struct run *run)
 	if (!err || !run->said_recompile)
 		run_say(LOG_ERR, err, &diag, err ? holds(run, text, sizeof(text)) : NULL);
 	run->said_recompile = err != 0;
-	if (err)
+	if (err) {
+		run->environment_ns = mono_ns() + NS;
 		return;
+	}
 	run->waits_names = false;
 	run->names_ns = 0;
 	run_configure_reader(run);
@@ -353,15 +356,11 @@ static int apply_copy(struct run *run, const struct confirmed_state *state, cons
 	return err;
 }
 
-/*
- * In force already. Lists, addresses and names may have changed while nobody looked: then it is compiled again, in a
- * moment, and until then nobody is opened whom the tables may not know.
- */
+/* In force already. Lists, addresses and names may have changed while nobody looked. */
 static void picked_up(struct run *run, struct loaded *loaded)
 {
-	bool routes4 = run->flags & WEIR_CFG_FORWARDING4;
-	bool routes6 = run->flags & WEIR_CFG_FORWARDING6;
 	_cleanup_(environment_free) struct environment env = {};
+	enum compiled compiled = COMPILED_FOR_ANOTHER;
 	_cleanup_diag_ struct diag diag = {};
 	const struct policy *policy;
 	int err;
@@ -377,16 +376,16 @@ static void picked_up(struct run *run, struct loaded *loaded)
 	} else if (!err && run->names) {
 		err = names_fill(run->names, &env);
 	}
+	if (!err)
+		compiled = run_pick_up(run, policy, &env);
+	if (compiled == COMPILED &&
+	    (!!(run->flags & WEIR_CFG_FORWARDING4) != run->env.forwarding4 ||
+	     !!(run->flags & WEIR_CFG_FORWARDING6) != run->env.forwarding6))
+		compiled = COMPILED_FOR_ANOTHER;
+	if (compiled == COMPILED_FOR_ANOTHER)
+		run->env_known = false;
 	run_say(LOG_ERR, err, &diag, err ? "what is in force is not followed yet" : NULL);
-	run->environment_ns = mono_ns();
-	if (err)
-		return;
-	if (!applied_read(run->ctx->pin_dir, run->seed, run->generation, &run->applied) &&
-	    !fingerprint_needs_host(policy) && routes4 == env.forwarding4 &&
-	    routes6 == env.forwarding6)
-		run->applied = fingerprint_of(policy, &env);
-	if (run->trial)
-		run_compiled_for(run, policy, &env);
+	run_set_right(run, compiled);
 }
 
 static int read_state(struct run *run, struct confirmed_state *ret)

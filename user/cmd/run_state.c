@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cmd/applied.h"
 #include "cmd/confirmed.h"
 #include "cmd/run.h"
 
@@ -154,7 +153,7 @@ static int names_interface(void *arg, struct item *item)
 
 static bool needs_links(const struct policy *policy)
 {
-	bool any = policy_each_item(policy, names_interface, NULL) != 0;
+	bool any = policy->nr_services || policy_each_item(policy, names_interface, NULL) != 0;
 
 	for (size_t i = 0; i < policy->nr_rules; i++)
 		any |= policy->rule[i].on.n != 0;
@@ -163,67 +162,93 @@ static bool needs_links(const struct policy *policy)
 	return any;
 }
 
-void run_keep_env(struct run *run, const struct policy *policy, struct environment *env)
+static void take_env(struct run *run, struct environment *env)
 {
-	if (env->interface) {
-		environment_free(&run->env);
-		run->env = *env;
-		*env = (struct environment){};
-		run->env_known = true;
-	}
-	run->needs_links = needs_links(policy);
+	environment_free(&run->env);
+	run->env = *env;
+	*env = (struct environment){};
+	run->env_known = true;
 }
 
 /* For the next daemon there is a note. */
 void run_compiled_for(struct run *run, const struct policy *policy, struct environment *env)
 {
-	run_keep_env(run, policy, env);
-	run->applied = fingerprint_of(policy, &run->env);
-	applied_write(run->ctx->pin_dir,
-		      &(struct applied){run->seed, run->generation, run->applied});
+	if (env)
+		take_env(run, env);
+	run->needs_links = needs_links(policy);
+	run->applied = (struct applied){.seed = run->seed,
+					.generation = run->generation,
+					.fingerprint = fingerprint_of(policy, &run->env),
+					.names = naming_digest(&run->env)};
+	applied_write(run->ctx->pin_dir, &run->applied);
+}
+
+void run_keep_host(struct run *run, const struct policy *policy, struct environment *env)
+{
+	naming_swap(&run->env, env);
+	take_env(run, env);
+	run->needs_links = needs_links(policy);
 }
 
 /*
- * A command has put a policy in force. What it compiled it for is in its note, what it was told of names in the memory
- * that these have. Without a note (after a rollback the tables are as old as their policy) a policy that depends on such
- * things is compiled again, before anybody is bound by it. Returns whether that is due.
+ * What the tables in force were compiled for is in the note of who put them there, and what that process was told of names
+ * in the memory that these have. Without a note (after a rollback the tables are as old as their policy) only a policy
+ * that depends on nothing else is known to be in force as it should be.
  */
-static bool take_over(struct run *run, struct diag *diag)
+enum compiled run_pick_up(struct run *run, const struct policy *policy, struct environment *env)
 {
-	_cleanup_(environment_free) struct environment env = {};
-	const struct policy *policy;
-	struct fingerprint fresh;
-	bool noted;
-	int err;
+	struct fingerprint fresh = fingerprint_of(policy, env), names = naming_digest(env);
+	struct applied noted;
+	bool same, same_names;
 
-	err = run_policy_in_force(run, &policy, diag);
-	err = err ? err : environment_read(&env, diag);
-	err = err ? err : run_names_resolve(run, policy, &env, diag);
-	if (err) {
-		run_say(LOG_ERR, err, diag, "names are followed as before");
-		return true;
+	if (applied_read(run->ctx->pin_dir, run->seed, run->generation, &noted)) {
+		same = fingerprint_same(&fresh, &noted.fingerprint);
+		same_names = fingerprint_same(&names, &noted.names);
+	} else {
+		same = !fingerprint_needs_host(policy);
+		same_names = !policy_follows(policy);
 	}
-	run_names_adopt(run);
-	noted = applied_read(run->ctx->pin_dir, run->seed, run->generation, &run->applied);
-	fresh = fingerprint_of(policy, &env);
-	if (!noted && fingerprint_needs_host(policy) && !run->trial)
-		return true;
-	if (noted && !fingerprint_same(&fresh, &run->applied) && !run->trial)
-		return true;
-	if (noted)
-		run_keep_env(run, policy, &env);
-	else
-		run_compiled_for(run, policy, &env);
-	return false;
+	run->env_known = false;
+	run->applied = (struct applied){};
+	run->needs_links = needs_links(policy);
+	if (same)
+		run->applied.fingerprint = fresh;
+	/* During a trial nothing can be compiled: who is new waits, and this comes close. */
+	environment_free(&run->env);
+	if (run->trial || (same && same_names))
+		take_env(run, env);
+	return !same ? COMPILED_FOR_ANOTHER : same_names ? COMPILED : COMPILED_FOR_OTHER_NAMES;
 }
 
+void run_set_right(struct run *run, enum compiled compiled)
+{
+	if (compiled == COMPILED_FOR_ANOTHER)
+		run_recompile(run);
+	else if (compiled == COMPILED_FOR_OTHER_NAMES)
+		run_names_update(run);
+}
+
+/* A command has put a policy in force. */
 static void taken_over(struct run *run)
 {
+	_cleanup_(environment_free) struct environment env = {};
+	enum compiled compiled = COMPILED_FOR_ANOTHER;
 	_cleanup_diag_ struct diag diag = {};
+	const struct policy *policy;
+	int err;
 
-	run->applied = (struct fingerprint){};
-	if (run->loaded && take_over(run, &diag))
-		run_recompile(run);
+	run->applied = (struct applied){};
+	if (!run->loaded)
+		return;
+	err = run_policy_in_force(run, &policy, &diag);
+	err = err ? err : environment_read(&env, &diag);
+	err = err ? err : run_names_resolve(run, policy, &env, &diag);
+	if (!err) {
+		run_names_adopt(run);
+		compiled = run_pick_up(run, policy, &env);
+	}
+	run_say(LOG_ERR, err, &diag, err ? "names are followed as before" : NULL);
+	run_set_right(run, compiled);
 }
 
 static void trial_ended(struct run *run, const struct kernel_status *status)
@@ -262,7 +287,7 @@ static void state_changed(struct run *run, const struct kernel_status *status)
 	if (!run->trial && run->waits_names)
 		run_names_update(run);
 	if (!run->trial && run->waits_recompile) {
-		run->applied = (struct fingerprint){};
+		run->applied = (struct applied){};
 		run->environment_ns = mono_ns();
 		run->waits_recompile = false;
 	}
