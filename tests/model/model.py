@@ -302,10 +302,8 @@ class Model:
                 return [through] + self.combine(p, homes)
             return self.combine(p, homes) if self.settled_before(p, *homes[0][2:5]) else [through]
         if not homes:
-            effects = list(self.seen(p))
-            if hook == NIC_OUT and src.kind == SELF:
-                effects += self.make("masq", p, p.src, p.dst)
-            return [Outcome(True, OK, 0, effects, "judged elsewhere")]
+            left = self.masquerade(p, NAMES[arrived]) if hook == NIC_OUT and src.kind == SELF else [[]]
+            return [Outcome(True, OK, 0, [*self.seen(p), *entries], "judged elsewhere") for entries in left]
         return self.combine(p, homes)
 
     def settled_before(self, p, src, dst, zone):
@@ -345,7 +343,7 @@ class Model:
             if arrived in WATCHED:
                 return src, dst, []
             if src.kind == SELF:
-                src = End(p.src, OTHER)
+                src = End(p.src, OTHER, True)  # DESIGN 1.8: the original source, and here conntrack knows of none
             return src, dst, [(HOME_FORWARD, "forward", src, dst, came, None)]
         if hook == WL_OUT:
             src, dst = End(p.src, WORKLOAD), End(p.dst, self.kind(p.dst, at))
@@ -583,13 +581,12 @@ class Model:
         answer = self.permitted(src, dst, *p.service(), zone, default)
         if answer is True:
             opening = p.proto == TCP and p.opens_tcp
-            effects = []
+            left = [[]]
             if not self.has_flow("transit", p, p.dst, p.src):
-                effects = self.make("transit", p, p.src, p.dst)
-                if self.kind(p.src, 0) == SELF:  # masqueraded: its answers come to this node
-                    effects += self.make("masq", p, p.src, p.dst)
+                left = self.masquerade(p, zone) if self.kind(p.src, 0) == SELF else [[]]
+                left = [self.make("transit", p, p.src, p.dst) + entries for entries in left]
             charge = self.charge(p, src, dst, zone, "forward", opening)
-            return [Judged(True, charge=charge, effects=effects, why="forward policy")]
+            return [Judged(True, charge=charge, effects=effects, why="forward policy") for effects in left]
         if self.has_flow("transit", p, p.dst, p.src) and not (p.proto == TCP and p.opens_tcp) and not p.init:
             number = p.sport
             if p.icmp_type >= 0:
@@ -602,6 +599,16 @@ class Model:
                 reply.append(Judged(False, [answer, "deny", "default", "no_flow"], why="transit reply, forbidden"))
             return reply
         return [Judged(False, [answer], why="forward policy")]
+
+    def masquerade(self, p, zone):
+        """What a packet with an address of this node that it did not make leaves at a NIC: its answers come to this node.
+        What may be an answer itself, from a port that a rule names, may leave nothing."""
+        entry = self.make("masq", p, p.src, p.dst)
+        if not entry or p.init or (p.proto == TCP and p.opens_tcp):
+            return [entry]
+        number = p.sport if p.proto in (TCP, UDP, SCTP) else 0
+        action, named = self.policy.verdict(End(p.dst, OTHER), End(p.src, SELF), p.proto, number, zone)
+        return [entry, []] if named and action in (ALLOW, FAILSAFE) else [entry]
 
     def masq_reply(self, p):
         if p.init or (p.proto == TCP and p.opens_tcp):
@@ -679,8 +686,10 @@ class Model:
                 about.append(Judged(False, FORBIDDEN, why="forward: error about what may have no entry"))
             if not known:
                 # An own address as source hides another: as whose the quoted packet would have come is not said.
-                kinds = {self.kind(q.dst, self.scope)} | ({OTHER} if q.dst == p.src else set())
-                said = {all(self.might_pass(q, dst, End(q.dst, kind), zone, self.policy.forward)) for kind in kinds}
+                ends = [End(q.dst, self.kind(q.dst, self.scope))]
+                if q.dst == p.src and ends[0].kind != OTHER:
+                    ends += [src, End(q.dst, OTHER)]
+                said = {all(self.might_pass(q, dst, end, zone, self.policy.forward)) for end in ends}
                 if True in said:
                     passes = Judged(True, why="forward: error about what needs no entry")
                     return [passes] + (about if False in said else [])
