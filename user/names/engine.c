@@ -30,6 +30,7 @@ struct engine {
 	struct loop *loop;
 	struct http *http;
 	char *socket;
+	struct engine_pace pace;
 	struct model model;
 	enum engine_phase phase;
 	struct ask *ask; /* sent */
@@ -110,6 +111,8 @@ static void away_because(struct engine *engine, const char *what, int err, long 
 		engine->contact_ns = loop_realtime_ns();
 	if (err == -ECONNREFUSED)
 		snprintf(text, sizeof(text), "nobody answers at %.120s", engine->socket);
+	else if (err == -ECONNRESET)
+		snprintf(text, sizeof(text), "%s: the engine closed the connection", what);
 	else if (err == -ETIMEDOUT)
 		snprintf(text, sizeof(text), "%s: no answer in time", what);
 	else if (err == -EFBIG)
@@ -153,7 +156,7 @@ static bool send_ask(struct engine *engine, enum ask_kind kind, const char *id, 
 {
 	struct ask *ask = calloc(1, sizeof(*ask));
 	struct http_handler handler = {.done = answered, .arg = ask};
-	unsigned int timeout_ms = kind == ASK_EVENTS ? 0 : ENGINE_TIMEOUT_MS;
+	unsigned int timeout_ms = kind == ASK_EVENTS ? 0 : engine->pace.timeout_ms;
 
 	if (kind == ASK_EVENTS) {
 		handler.opened = stream_opened;
@@ -277,7 +280,7 @@ static void sync_ended(struct engine *engine)
 	char text[200];
 
 	engine->syncing = false;
-	engine->retry_ns = ENGINE_RETRY_NS;
+	engine->retry_ns = engine->pace.retry_ns;
 	if (!engine->fresh)
 		engine->changes++;
 	engine->fresh = engine->known = engine->tried = true;
@@ -293,7 +296,7 @@ static void sync_ended(struct engine *engine)
 	}
 	say(engine, text);
 	loop_timer_in(engine->loop, &engine->sync,
-		      engine->resync ? ENGINE_RETRY_NS : ENGINE_SYNC_NS);
+		      engine->resync ? engine->pace.retry_ns : engine->pace.sync_ns);
 }
 
 static void sync_check(struct engine *engine)
@@ -453,7 +456,7 @@ static void answered(void *arg, int err, long status, const char *body, size_t l
 	unlink_ask(engine, ask);
 	if (!err)
 		engine->contact_ns = loop_realtime_ns();
-	if (stream)
+	if (stream) /* it never ends well */
 		err = err ? err : -ECONNRESET;
 	if (!err && status == 200)
 		err = take(engine, ask, body, len);
@@ -546,7 +549,7 @@ static void stream_opened(void *arg, long status)
 	}
 	engine->phase = ENGINE_FOLLOWING;
 	loop_timer_off(engine->loop, &engine->open);
-	loop_timer_in(engine->loop, &engine->ping, ENGINE_PING_NS);
+	loop_timer_in(engine->loop, &engine->ping, engine->pace.ping_ns);
 	sync_begin(engine);
 }
 
@@ -567,7 +570,7 @@ static void subscribe(void *arg)
 	    path, sizeof(path),
 	    "/events?since=%llu.%09llu&filters=%%7B%%22type%%22%%3A%%5B%%22container%%22%%2C%%22network%%22%%5D%%7D",
 	    (unsigned long long)(now / UNITS_NS_PER_S), (unsigned long long)(now % UNITS_NS_PER_S));
-	loop_timer_in(engine->loop, &engine->open, OPEN_NS);
+	loop_timer_in(engine->loop, &engine->open, engine->pace.open_ns);
 	send_ask(engine, ASK_EVENTS, NULL, path, false);
 }
 
@@ -580,7 +583,7 @@ static void ping(void *arg)
 {
 	struct engine *engine = arg;
 
-	loop_timer_in(engine->loop, &engine->ping, ENGINE_PING_NS);
+	loop_timer_in(engine->loop, &engine->ping, engine->pace.ping_ns);
 	for (const struct ask *ask = engine->ask; ask; ask = ask->next) {
 		if (ask->kind == ASK_PING)
 			return; /* it has its own time limit */
@@ -603,7 +606,8 @@ int engine_open(struct loop *loop, const char *socket, struct engine **ret)
 	if (!engine)
 		return -ENOMEM;
 	engine->loop = loop;
-	engine->retry_ns = ENGINE_RETRY_NS;
+	engine->pace = (struct engine_pace){ENGINE_PING_NS, ENGINE_SYNC_NS, ENGINE_RETRY_NS,
+					    OPEN_NS, ENGINE_TIMEOUT_MS};
 	engine->socket = strdup(socket);
 	err = engine->socket ? http_open(loop, socket, &engine->http) : -ENOMEM;
 	if (err) {
@@ -634,12 +638,17 @@ void engine_close(struct engine *engine)
 	free(engine);
 }
 
+struct engine_pace *engine_pace(struct engine *engine)
+{
+	return &engine->pace;
+}
+
 void engine_start(struct engine *engine)
 {
 	if (engine->phase != ENGINE_OFF)
 		return;
 	engine->phase = ENGINE_AWAY;
-	engine->retry_ns = ENGINE_RETRY_NS;
+	engine->retry_ns = engine->pace.retry_ns;
 	loop_timer_in(engine->loop, &engine->retry, 0);
 }
 

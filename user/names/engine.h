@@ -27,6 +27,13 @@ struct engine;
 int engine_open(struct loop *loop, const char *socket, struct engine **ret);
 void engine_close(struct engine *engine);
 
+/** struct engine_pace - how long things take; tests are in a hurry. */
+struct engine_pace {
+	__u64 ping_ns, sync_ns, retry_ns, open_ns;
+	unsigned int timeout_ms;
+};
+struct engine_pace *engine_pace(struct engine *engine);
+
 void engine_start(struct engine *engine);
 void engine_stop(struct engine *engine); /* forgets everything */
 

@@ -64,12 +64,26 @@ static int make_directory(const char *path)
 
 static int write_to(const char *temporary, const json_t *what)
 {
+	/* In one piece: jansson writes to a descriptor a few bytes at a time. */
+	_cleanup_free_ char *text = json_dumps(what, JSON_COMPACT);
 	_cleanup_close_ int fd = -1;
+	size_t len = text ? strlen(text) : 0;
 
+	if (!text)
+		return -ENOMEM;
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	return json_dumpfd(what, fd, JSON_COMPACT) ? -EIO : 0;
+	for (size_t at = 0; at < len;) {
+		ssize_t n = write(fd, text + at, len - at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+	}
+	return 0;
 }
 
 int memory_write(const char *path, json_t *what)

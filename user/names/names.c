@@ -56,6 +56,7 @@ struct followed {
 	/* What was seen of the parts when the answers were last made. */
 	__u64 model_seen, dns_seen, engine_said, dns_said, units_given;
 	bool remake, changed, said;
+	bool asks;     /* somebody waits or dispatches: not only what the file says is looked at */
 	json_t *hosts; /* of an earlier process, by name */
 	/* What the file said of the engine, until this process has tried it itself. */
 	struct {
@@ -406,13 +407,14 @@ static int update(struct followed *names)
 	if (view.changes != names->engine_said || dns_said(names->dns) != names->dns_said) {
 		names->engine_said = view.changes;
 		names->dns_said = dns_said(names->dns);
-		names->said = names->unsaved = true;
+		names->said = true;
+		names->unsaved = names->asks;
 	}
 	if (names->wants_engine && !view.syncing &&
 	    (names->remake || view.model->revision != names->model_seen)) {
 		err = answer_engine(names);
 		names->model_seen = view.model->revision;
-		names->unsaved = true;
+		names->unsaved = names->asks;
 	}
 	for (size_t i = 0; i < names->nr_wanted && !err; i++) {
 		struct wanted *wanted = &names->wanted[i];
@@ -420,7 +422,7 @@ static int update(struct followed *names)
 		if (wanted->kind == ITEM_NAME &&
 		    (names->remake || dns_revision(names->dns) != names->dns_seen)) {
 			err = answer_host(wanted);
-			names->unsaved = true;
+			names->unsaved = names->asks;
 		}
 		if (wanted->kind == ITEM_UNIT)
 			answer_unit(names, wanted);
@@ -782,6 +784,7 @@ int names_wait(struct followed *names, unsigned int timeout_ms)
 	__u64 until = loop_now_ns() + timeout_ms * UNITS_NS_PER_MS;
 	int err = 0;
 
+	names->asks = true;
 	while (!err && !answered(names)) {
 		struct pollfd ready = {.fd = names->loop.epoll_fd, .events = POLLIN};
 		__u64 now = loop_now_ns();
@@ -825,8 +828,10 @@ void names_read_only(struct followed *names)
 
 int names_dispatch(struct followed *names)
 {
-	int err = loop_run(&names->loop, DISPATCH_NS), ret;
+	int err, ret;
 
+	names->asks = true;
+	err = loop_run(&names->loop, DISPATCH_NS);
 	if (!err)
 		err = update(names);
 	if (err)
@@ -1026,6 +1031,11 @@ int names_use(struct followed *names, const char *servers, const char *cgroup_ro
 	if (err || !cgroup_root)
 		return err;
 	return units_root(names->units, cgroup_root);
+}
+
+struct engine_pace *names_pace(struct followed *names)
+{
+	return engine_pace(names->engine);
 }
 
 __u64 names_asked(const struct followed *names)
