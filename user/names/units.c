@@ -14,9 +14,10 @@
 
 #include "base/mem.h"
 
-#define DEPTH_MAX 64
-#define LATER_NS  (5 * 1000000ULL) /* several directories come at once */
-#define WATCHED	  (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
+#define DEPTH_MAX     64
+#define HANDLE_KERNFS 0xfe	       /* FILEID_KERNFS: the handle is the id */
+#define LATER_NS      (5 * 1000000ULL) /* several directories come at once */
+#define WATCHED	      (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
 
 struct found {
 	__u64 cgroup;
@@ -50,7 +51,7 @@ static __u64 cgroup_of(int fd, const struct stat *st)
 	int mount;
 
 	if (name_to_handle_at(fd, "", &handle.head, &mount, AT_EMPTY_PATH) == 0 &&
-	    handle.head.handle_bytes == sizeof(__u64)) {
+	    handle.head.handle_type == HANDLE_KERNFS && handle.head.handle_bytes == sizeof(__u64)) {
 		__u64 id;
 
 		memcpy(&id, handle.head.f_handle, sizeof(id));
