@@ -37,6 +37,7 @@ struct names_work {
 	__u64 at_ns;	  /* CLOCK_REALTIME of the last one */
 	__u64 latency_ns; /* from the first word of it to the tables in force */
 	__u64 work_ns;	  /* processor time: reading answers, compiling, writing, binding */
+	__u64 written;	  /* bytes of tables that it changed; 0: they had to grow */
 	__u64 updates;	  /* how many there were */
 };
 

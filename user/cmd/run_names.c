@@ -187,6 +187,7 @@ void run_names_report(const struct run *run)
 	    .at_ns = run->work.at_ns,
 	    .latency_ns = run->work.latency_ns,
 	    .work_ns = run->work.work_ns,
+	    .written = run->work.written,
 	};
 	struct engine_state engine = {};
 
@@ -256,6 +257,7 @@ static int update(struct run *run, const struct policy *policy, const struct tab
 
 	if (!err)
 		err = kernel_update(kernel, policy, tables, &run->env, &result, diag);
+	run->work.written = err ? 0 : result.written;
 	if (!err) {
 		run->generation = result.generation;
 		return run_bind_waiting(run, kernel, diag);

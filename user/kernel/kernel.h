@@ -47,6 +47,7 @@ struct apply_result {
 	bool reloaded;		       /* programs were replaced (tables had to grow) */
 	unsigned int attached, closed; /* interfaces with a hook; workloads without a binding */
 	__u64 compile_ns, fill_ns, total_ns;
+	size_t written; /* by kernel_update(): bytes of tables that differed */
 };
 
 /**

@@ -183,7 +183,7 @@ static int flip(struct update *u)
 static int run(struct update *u, const struct tables *tables, struct apply_result *result)
 {
 	__u64 began_ns;
-	size_t bytes;
+	size_t bytes = 0;
 	int err = check_word(u);
 
 	if (!err)
@@ -206,6 +206,7 @@ static int run(struct update *u, const struct tables *tables, struct apply_resul
 	if (!err)
 		err = flip(u);
 	result->fill_ns = mono_ns(NULL) - began_ns;
+	result->written = bytes;
 	result->generation = u->tables.weir_cfg ? u->tables.weir_cfg->generation : 0;
 	return err;
 }
