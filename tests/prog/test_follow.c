@@ -94,6 +94,9 @@ static struct kernel *opened(bool write)
 	return kernel;
 }
 
+/* As if the policy needed more of the kernel than it says. */
+static __u32 more_flags;
+
 static int change(const char *text, bool live, __u64 confirm_ms, struct apply_result *result)
 {
 	_cleanup_(diag_reset) struct diag diag = {};
@@ -109,6 +112,7 @@ static int change(const char *text, bool live, __u64 confirm_ms, struct apply_re
 		err = tables_build(parsed, &env, &tables, &diag);
 	if (err)
 		fail_msg("%s", diag.error);
+	tables->weir_cfg->flags |= more_flags;
 	kernel = opened(true);
 	err = live ? kernel_update(kernel, parsed, tables, &env, result, &diag)
 		   : kernel_apply(kernel, parsed, tables, &env, &options, result, &diag);
@@ -584,6 +588,178 @@ static void detach_leaves_nothing(void **state)
 	assert_int_equal(apply(POLICY), 0);
 }
 
+#define NO_WORKLOADS "interfaces: [nic]\nallow:\n- {from: 192.0.2.0/24, to: self, port: tcp/80}\n"
+
+static void without_workloads_there_is_no_guard(void **state)
+{
+	engine("10.77.0.2");
+	container("x", "10.77.0.2");
+	follow("vethx");
+	assert_int_equal(apply(NO_WORKLOADS), 0);
+	assert_int_equal(flags_of("br-c"), 0);
+	assert_int_equal(flags_of("vethx"), 0);
+	assert_int_equal(programs_at("br-c") + programs_at("vethx"), 0);
+	assert_int_equal(bindings(), 0);
+	assert_int_equal(follow("br-c"), 0);
+	assert_int_equal(apply(POLICY), 0);
+	assert_int_equal(flags_of("br-c"), WEIR_IF_BRIDGE | WEIR_IF_GUARD);
+	assert_true(has_hooks("br-c"));
+	assert_true(bound_to("10.77.0.2", "vethx"));
+	no_container("x");
+}
+
+static void a_bridge_that_is_named_is_a_nic(void **state)
+{
+	assert_int_equal(apply("interfaces: [nic, br-c]\nworkloads: [\"veth*\"]\n"), 0);
+	assert_int_equal(flags_of("br-c") & ~WEIR_IF_NO_METADATA, WEIR_IF_NIC);
+	assert_int_equal(role_of("br-c"), INTERFACE_NIC);
+	assert_int_equal(apply(POLICY), 0);
+	assert_int_equal(flags_of("br-c") & ~WEIR_IF_NO_METADATA, WEIR_IF_BRIDGE | WEIR_IF_GUARD);
+	assert_int_equal(role_of("br-c"), INTERFACE_BRIDGE);
+	assert_true(has_hooks("br-c"));
+}
+
+static const char *fail_point;
+
+static int fail_there(const char *point)
+{
+	return strcmp(point, fail_point) == 0 ? -EIO : 0;
+}
+
+static int fails_at(const char *point, const char *text, bool live)
+{
+	int err;
+
+	fail_point = point;
+	kernel_fault = fail_there;
+	err = change(text, live, 0, NULL);
+	kernel_fault = NULL;
+	return err;
+}
+
+static void what_fails_leaves_all_as_it_was(void **state)
+{
+	__u32 before;
+
+	assert_int_equal(apply(NO_WORKLOADS), 0);
+	engine("10.77.0.2");
+	sh("ip link add vethx type veth peer name x-in && ip link set vethx master br-c");
+	follow_all();
+	before = generation();
+	assert_int_equal(fails_at("swap", POLICY, false), -EIO);
+	assert_int_equal(generation(), before);
+	assert_int_equal(flags_of("br-c"), 0);
+	assert_int_equal(flags_of("vethx"), 0);
+	assert_int_equal(programs_at("br-c") + programs_at("vethx"), 0);
+	assert_int_equal(apply(POLICY), 0);
+	before = generation();
+	assert_int_equal(fails_at("swap", POLICY, true), -EIO);
+	assert_int_equal(fails_at("compare", POLICY, true), -EIO);
+	assert_int_equal(fails_at("map_write", POLICY, true), -EIO);
+	assert_int_equal(generation(), before);
+	assert_int_equal(update(NULL), 0);
+}
+
+static unsigned int nic_has_xdp(void)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *kernel = opened(false);
+	struct kernel_status status = {};
+	unsigned int found = 0;
+
+	assert_int_equal(kernel_status(kernel, &status, &diag), 0);
+	for (size_t i = 0; i < status.nr_interfaces; i++)
+		if (strcmp(status.interface[i].name, "nic") == 0)
+			found = strcmp(status.interface[i].xdp, "off") != 0;
+	kernel_status_clear(&status);
+	kernel_close(kernel);
+	return found;
+}
+
+static void units_are_judged_by_tc_alone(void **state)
+{
+	assert_int_equal(apply(POLICY), 0);
+	assert_true(nic_has_xdp());
+	more_flags = WEIR_CFG_UNITS;
+	assert_int_equal(fails_at("bpf_sk_cgroup_id", POLICY, false), -EOPNOTSUPP);
+	assert_true(nic_has_xdp());
+	assert_int_equal(fails_at("swap", POLICY, false), -EIO);
+	assert_true(nic_has_xdp());
+	assert_int_equal(apply(POLICY), 0);
+	assert_false(nic_has_xdp());
+	follow_all();
+	assert_false(nic_has_xdp());
+	assert_true(has_hooks("nic"));
+	more_flags = 0;
+	assert_int_equal(apply(POLICY), 0);
+	assert_true(nic_has_xdp());
+}
+
+static void what_the_kernel_lacks_is_refused_by_name(void **state)
+{
+	_cleanup_free_ char *text = NULL;
+
+	more_flags = WEIR_CFG_LATER;
+	assert_int_equal(fails_at("bpf_skb_ct_lookup", POLICY, false), -EOPNOTSUPP);
+	more_flags = 0;
+	assert_int_equal(kernel_features(&text, NULL), 0);
+	assert_non_null(strstr(text, "bpf_skb_ct_lookup: "));
+	assert_non_null(strstr(text, "bpf_sk_cgroup_id: "));
+}
+
+static bool unit_of(__u64 cgroup, __u32 *ret)
+{
+	struct kernel *kernel = opened(false);
+	struct weir_unit unit = {};
+	bool found = bpf_map_lookup_elem(kernel->maps.fd[MAP_weir_unit], &cgroup, &unit) == 0;
+
+	kernel_close(kernel);
+	*ret = unit.unit;
+	return found;
+}
+
+static void cgroups_are_replaced_as_a_whole(void **state)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	const __u64 first[] = {101, 102}, then[] = {102, 103};
+	const __u32 first_unit[] = {1, 2}, then_unit[] = {3, 1};
+	struct kernel *kernel = opened(true);
+	__u32 unit;
+
+	assert_int_equal(kernel_units(kernel, first, first_unit, 2, &diag), 0);
+	assert_int_equal(kernel_units(kernel, then, then_unit, 2, &diag), 0);
+	kernel_close(kernel);
+	assert_false(unit_of(101, &unit));
+	assert_true(unit_of(102, &unit));
+	assert_int_equal(unit, 3);
+	assert_true(unit_of(103, &unit));
+	assert_int_equal(unit, 1);
+	kernel = opened(true);
+	assert_int_equal(kernel_units(kernel, NULL, NULL, 0, &diag), 0);
+	kernel_close(kernel);
+	assert_false(unit_of(102, &unit));
+}
+
+/* Rules for interfaces have zones, and which number a zone has may change with the interfaces. */
+static void zones_follow_the_numbers_of_their_slot(void **state)
+{
+	static const char *const text =
+	    "interfaces: [nic]\nworkloads: [\"veth*\"]\nsegments: {web: [{container: web}]}\n"
+	    "allow:\n- {from: 192.0.2.0/24, to: web, port: tcp/80, on: [nic]}\n"
+	    "- {from: 192.0.2.0/24, to: web, port: tcp/81, on: [far]}\n";
+	struct weir_iface iface;
+
+	engine("10.77.0.2");
+	assert_int_equal(apply(text), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(change(text, true, 0, NULL), 0);
+		assert_true(iface_of(if_nametoindex("nic"), &iface));
+		assert_int_not_equal(iface.zone[0], 0);
+		assert_int_not_equal(iface.zone[1], 0);
+	}
+	assert_int_equal(apply(POLICY), 0);
+}
+
 static __u64 cpu_ns(void)
 {
 	struct timespec now;
@@ -783,6 +959,13 @@ int main(void)
 	    cmocka_unit_test_teardown(hooks_in_a_hurry_become_links, tidy),
 	    cmocka_unit_test_teardown(apply_with_growth_keeps_guards, tidy),
 	    cmocka_unit_test_teardown(detach_leaves_nothing, tidy),
+	    cmocka_unit_test_teardown(without_workloads_there_is_no_guard, tidy),
+	    cmocka_unit_test_teardown(a_bridge_that_is_named_is_a_nic, tidy),
+	    cmocka_unit_test_teardown(what_fails_leaves_all_as_it_was, tidy),
+	    cmocka_unit_test_teardown(units_are_judged_by_tc_alone, tidy),
+	    cmocka_unit_test_teardown(what_the_kernel_lacks_is_refused_by_name, tidy),
+	    cmocka_unit_test_teardown(cgroups_are_replaced_as_a_whole, tidy),
+	    cmocka_unit_test_teardown(zones_follow_the_numbers_of_their_slot, tidy),
 	    cmocka_unit_test_teardown(following_one_costs_the_same_among_many, tidy),
 	    cmocka_unit_test_teardown(one_of_500_containers_changes_in_under_10_ms, tidy),
 	};
