@@ -109,8 +109,9 @@ static void away_because(struct engine *engine, const char *what, int err, long 
 
 	if (err != -ETIMEDOUT) /* until now it was there */
 		engine->contact_ns = loop_realtime_ns();
-	if (err == -ECONNREFUSED)
-		snprintf(text, sizeof(text), "nobody answers at %.120s", engine->socket);
+	if (err == -ECONNREFUSED || err == -ENOENT || err == -EACCES || err == -ENOTSOCK)
+		snprintf(text, sizeof(text), "no connection to %.120s: %s", engine->socket,
+			 strerror(-err));
 	else if (err == -ECONNRESET)
 		snprintf(text, sizeof(text), "%s: the engine closed the connection", what);
 	else if (err == -ETIMEDOUT)

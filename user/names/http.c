@@ -246,13 +246,17 @@ void http_cancel(struct http_request *request)
 
 static int error_of(const struct http_request *request)
 {
+	long error = 0;
+
 	if (request->err)
 		return request->err;
 	switch (request->result) {
 	case CURLE_OK:
 		return 0;
 	case CURLE_COULDNT_CONNECT:
-		return -ECONNREFUSED;
+		curl_easy_getinfo(request->easy, CURLINFO_OS_ERRNO, &error);
+		return error == ENOENT || error == EACCES || error == ENOTSOCK ? -(int)error
+									       : -ECONNREFUSED;
 	case CURLE_OPERATION_TIMEDOUT:
 		return -ETIMEDOUT;
 	case CURLE_OUT_OF_MEMORY:

@@ -13,7 +13,8 @@ struct http_request;
 /** struct http_handler - what a request leads to. None is called from within http_get() or http_cancel(). */
 struct http_handler {
 	/*
-	 * @done: the answer is complete, or @err says why there is none: -ECONNREFUSED (nobody listens), -ETIMEDOUT,
+	 * @done: the answer is complete, or @err says why there is none: -ECONNREFUSED, -ENOENT, -EACCES, -ENOTSOCK
+	 * (no connection), -ETIMEDOUT,
 	 * -EFBIG, -ECONNRESET (cut short), -EPROTO (no HTTP), -ENOMEM. The request is gone when it returns.
 	 */
 	void (*done)(void *arg, int err, long status, const char *body, size_t len);

@@ -215,6 +215,23 @@ static struct list *list_of_service(struct answers *answers, const struct contai
 	return list_of(answers, find(answers->names, ITEM_COMPOSE, text));
 }
 
+static int add_attached(const struct container *container, struct engine_part *part)
+{
+	for (size_t i = 0; i < container->nr_endpoints; i++) {
+		const struct attachment *endpoint = &container->endpoint[i];
+
+		for (size_t j = 0; j < endpoint->n; j++) {
+			struct prefix *slot =
+			    mem_append(&part->address, &part->nr_addresses, sizeof(*slot));
+
+			if (!slot)
+				return -ENOMEM;
+			*slot = endpoint->address[j];
+		}
+	}
+	return 0;
+}
+
 static void add_container(struct answers *answers, const struct model *model,
 			  const struct container *container, struct engine_part *part)
 {
@@ -230,16 +247,9 @@ static void add_container(struct answers *answers, const struct model *model,
 		give(answers, list_of_network(answers, endpoint->network), endpoint->address,
 		     endpoint->n);
 		give(answers, label, endpoint->address, endpoint->n);
-		for (size_t j = 0; j < endpoint->n; j++) {
-			struct prefix *slot =
-			    mem_append(&part->address, &part->nr_addresses, sizeof(*slot));
-
-			if (!slot)
-				answers->err = -ENOMEM;
-			else
-				*slot = endpoint->address[j];
-		}
 	}
+	if (!answers->err)
+		answers->err = add_attached(container, part);
 	if (own)
 		own->exists = true;
 	if (service)
@@ -284,6 +294,24 @@ static int note_gone(struct followed *names, const struct engine_part *fresh)
 		*slot = *was;
 	}
 	return 0;
+}
+
+/*
+ * While the picture of a new connection is not complete it is half old, half new: answers wait for the rest. Who has
+ * gone has gone, though.
+ */
+static int only_gone(struct followed *names, const struct model *model)
+{
+	struct engine_part fresh = {0};
+	int err = 0;
+
+	for (size_t i = 0; i < model->nr_containers && !err; i++)
+		err = add_attached(model->container[i], &fresh);
+	fresh.nr_addresses = sort_out(fresh.address, fresh.nr_addresses);
+	if (!err)
+		err = note_gone(names, &fresh);
+	part_free(&fresh);
+	return err;
 }
 
 static void why_nobody(struct wanted *wanted, const struct list *list)
@@ -331,6 +359,8 @@ static int answer_engine(struct followed *names)
 		names->now.unknown = true;
 		return 0;
 	}
+	if (view.syncing)
+		return only_gone(names, view.model);
 	answers.list = calloc(names->nr_wanted + 1, sizeof(*answers.list));
 	if (!answers.list)
 		return -ENOMEM;
@@ -394,10 +424,7 @@ static bool differs(const struct followed *names)
 	return !same_part(&names->now, &names->given);
 }
 
-/*
- * Make the answers anew where their sources have changed. While the picture of a new connection is not complete, only
- * who has gone is looked at by the caller: answers wait for the rest.
- */
+/* Make the answers anew where their sources have changed. */
 static int update(struct followed *names)
 {
 	struct engine_view view;
@@ -410,8 +437,7 @@ static int update(struct followed *names)
 		names->said = true;
 		names->unsaved = names->asks;
 	}
-	if (names->wants_engine && !view.syncing &&
-	    (names->remake || view.model->revision != names->model_seen)) {
+	if (names->wants_engine && (names->remake || view.model->revision != names->model_seen)) {
 		err = answer_engine(names);
 		names->model_seen = view.model->revision;
 		names->unsaved = names->asks;
