@@ -91,6 +91,8 @@ def wanted(engine):
     found = {}
     for name, networks in engine.running().items():
         addresses = {a for n in networks.values() for a in n}
+        if not addresses:  # it lives in another's namespace, or in none
+            continue
         with inside(engine.netns(name)):
             own = subprocess.run(["ip", "-j", "addr"], capture_output=True, text=True, check=True).stdout
         for link in json.loads(own):
