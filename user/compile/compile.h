@@ -57,6 +57,12 @@ int environment_stand_in(struct environment *env, const struct policy *policy);
 /** environment_may_bind() - may a workload with this address be opened? See engine_subnet. */
 bool environment_may_bind(const struct environment *env, const struct weir_addr *address);
 
+/** environment_told() - the engine has told of a container with this address. */
+bool environment_told(const struct environment *env, const struct weir_addr *address);
+
+/** environment_engine_net() - this address lies in a subnet of the engine's. */
+bool environment_engine_net(const struct environment *env, const struct weir_addr *address);
+
 /**
  * struct tables - contents of one slot, ready to be written. X(weir_node, struct weir_node, …) becomes
  * `struct weir_node *weir_node; size_t nr_weir_node`.

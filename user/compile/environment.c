@@ -330,19 +330,27 @@ int environment_stand_in(struct environment *env, const struct policy *policy)
 	return policy_each_followed(policy, stand_in, &standing);
 }
 
-bool environment_may_bind(const struct environment *env, const struct weir_addr *address)
+bool environment_told(const struct environment *env, const struct weir_addr *address)
 {
 	struct prefix full = {.address = *address, .v6 = !addr_is_v4(address)};
 
 	full.length = full.v6 ? 128 : 32;
-	if (env->engine_unknown)
-		return false;
-	if (env->nr_engine_addresses &&
-	    bsearch(&full, env->engine_address, env->nr_engine_addresses, sizeof(full),
-		    prefix_compare))
-		return true;
+	return env->nr_engine_addresses &&
+	       bsearch(&full, env->engine_address, env->nr_engine_addresses, sizeof(full),
+		       prefix_compare);
+}
+
+bool environment_engine_net(const struct environment *env, const struct weir_addr *address)
+{
 	for (size_t i = 0; i < env->nr_engine_subnets; i++)
 		if (prefix_contains(&env->engine_subnet[i], address))
-			return false;
-	return true;
+			return true;
+	return false;
+}
+
+bool environment_may_bind(const struct environment *env, const struct weir_addr *address)
+{
+	if (env->engine_unknown)
+		return false;
+	return environment_told(env, address) || !environment_engine_net(env, address);
 }

@@ -111,11 +111,41 @@ static int keep_bindings(const struct binder *b, __u32 ifindex)
 	return err;
 }
 
+/* A port of a network of the engine's, or one behind which somebody sits of whom it has told. */
+static bool engine_runs(const struct binder *b, const struct wanted *wanted,
+			const struct link_addresses *behind)
+{
+	struct link_addresses bridge = {};
+	bool found = false;
+
+	if (!environment_has_engine(b->env))
+		return false;
+	for (size_t i = 0; i < behind->n && !found; i++)
+		found = environment_told(b->env, &behind->address[i].address);
+	if (found || !wanted->bridge || addresses_read(-1, wanted->bridge->ifindex, &bridge))
+		return found;
+	for (size_t i = 0; i < bridge.n && !found; i++)
+		found = environment_engine_net(b->env, &bridge.address[i].address);
+	addresses_free(&bridge);
+	return found;
+}
+
+/*
+ * What the engine runs has the addresses that the engine has told, and no other: whoever may set some there would else
+ * become any machine outside.
+ */
+static bool is_given_by_itself(const struct binder *b, bool engine,
+			       const struct link_address *address)
+{
+	return engine && !address->link_local && !environment_told(b->env, &address->address);
+}
+
 static int bind_workload(const struct binder *b, const struct wanted *wanted)
 {
 	const struct link *link = wanted->link;
 	struct link_addresses addresses = {};
 	size_t first = b->ret->n;
+	bool engine;
 	int err;
 
 	if (b->env == &bind_as_is)
@@ -127,8 +157,10 @@ static int bind_workload(const struct binder *b, const struct wanted *wanted)
 		return 0;
 	if (err)
 		return err == -ENOMEM ? err : keep_bindings(b, link->ifindex);
+	engine = engine_runs(b, wanted, &addresses);
 	for (size_t i = 0; i < addresses.n && !err; i++)
-		err = bind_address(b, wanted, &addresses.address[i]);
+		if (!is_given_by_itself(b, engine, &addresses.address[i]))
+			err = bind_address(b, wanted, &addresses.address[i]);
 	/* Whose address the engine has not told yet is nobody, by its link-local address, too. */
 	if (!err && environment_has_engine(b->env) && !anything_but_link_local(b->ret, first))
 		b->ret->n = first;
