@@ -294,11 +294,11 @@ static __always_inline enum weir_reason judge_tcp_rest(struct WEIR_CTX *ctx, str
 	}
 	if (egress)
 		socket_query_of(&pkt->dst, pkt->dport, &pkt->src, pkt->sport, pkt->family,
-				kind == WEIR_WORKLOAD ? v->nsid : -1, query);
+				kind == WEIR_WORKLOAD ? nsid_of(v) : -1, query);
 	else
 		socket_query_of(&pkt->src, pkt->sport, &pkt->dst, pkt->dport, pkt->family,
-				kind == WEIR_WORKLOAD ? v->nsid : -1, query);
-	found = kind == WEIR_WORKLOAD && v->nsid < 0 ? SOCKET_NONE : socket_tcp(ctx, query);
+				kind == WEIR_WORKLOAD ? nsid_of(v) : -1, query);
+	found = kind == WEIR_WORKLOAD && nsid_of(v) < 0 ? SOCKET_NONE : socket_tcp(ctx, query);
 
 	if (found == SOCKET_FROM_INSIDE) {
 		__u64 r = egress ? opened : answers;
@@ -415,12 +415,12 @@ static __always_inline enum weir_reason judge_arriving(struct WEIR_CTX *ctx, str
 			if (flow_seen(use))
 				return pass_reply(v, answers, WEIR_DIR_EGRESS);
 			if (pkt->proto == PROTO_UDP &&
-			    !(v->dst_kind == WEIR_WORKLOAD && v->nsid < 0)) {
+			    !(v->dst_kind == WEIR_WORKLOAD && nsid_of(v) < 0)) {
 				struct socket_query *query = &v->query;
 
-				socket_query_of(&pkt->src, pkt->sport, &pkt->dst, pkt->dport,
-						pkt->family,
-						v->dst_kind == WEIR_WORKLOAD ? v->nsid : -1, query);
+				socket_query_of(
+				    &pkt->src, pkt->sport, &pkt->dst, pkt->dport, pkt->family,
+				    v->dst_kind == WEIR_WORKLOAD ? nsid_of(v) : -1, query);
 				if (socket_udp(ctx, query)) {
 					use->set_flags = 0;
 					use->owner = v->dst_kind == WEIR_WORKLOAD ? v->ifindex : 0;
@@ -565,8 +565,8 @@ __noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
 	if (pkt->inner_proto == PROTO_TCP || pkt->inner_proto == PROTO_UDP) {
 		socket_query_of(&pkt->inner_dst, pkt->inner_dport, &pkt->inner_src,
 				pkt->inner_sport, pkt->family,
-				v->dst_kind == WEIR_WORKLOAD ? v->nsid : -1, query);
-		if (v->dst_kind != WEIR_WORKLOAD || v->nsid >= 0) {
+				v->dst_kind == WEIR_WORKLOAD ? nsid_of(v) : -1, query);
+		if (v->dst_kind != WEIR_WORKLOAD || nsid_of(v) >= 0) {
 			if (pkt->inner_proto == PROTO_TCP)
 				return socket_tcp(ctx, query) != SOCKET_NONE;
 			if (socket_udp(ctx, query))

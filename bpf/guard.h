@@ -9,10 +9,19 @@
 
 #include "visit.h"
 
-/* Interface whose link-local addresses a port sees: of its bridge, where it is in a guarded one. */
-static __always_inline __u32 link_of(const struct visit *v, const struct weir_iface *iface)
+/* Whom a workload's peer is, with link-local addresses as those of its bridge, where it is a port of a guarded one. */
+static __always_inline struct weir_local *local_of_workload(const struct visit *v,
+							    const union address *a)
 {
-	return iface && iface->flags & WEIR_IF_PORT ? iface->master : v->ifindex;
+	const struct weir_iface *iface;
+	__u32 link = v->ifindex;
+
+	if (address_link_local6(a)) {
+		iface = iface_find(link);
+		if (iface && iface->flags & WEIR_IF_PORT)
+			link = iface->master;
+	}
+	return local_find(a, link);
 }
 
 /* Is the address a workload's behind a port of this bridge? */
@@ -84,15 +93,15 @@ static __always_inline int frame_for(struct WEIR_CTX *ctx, const struct weir_ifa
  * for the bridge: else it goes to a port that nobody is bound to.
  */
 static __always_inline int goes_aside(struct WEIR_CTX *ctx, const struct visit *v,
-				      const struct weir_iface *iface,
 				      const struct weir_local *local)
 {
-	if (!iface || !(iface->flags & WEIR_IF_PORT) ||
+	const struct weir_iface *iface;
+
+	if ((local && (local->kind == WEIR_WORKLOAD || local->flags & WEIR_LOCAL_BROADCAST)) ||
 	    address_multicast(&v->pkt.dst, v->pkt.family))
 		return 0;
-	if (local && (local->kind == WEIR_WORKLOAD || local->flags & WEIR_LOCAL_BROADCAST))
-		return 0;
-	return !frame_for(ctx, iface);
+	iface = iface_find(v->ifindex);
+	return iface && iface->flags & WEIR_IF_PORT && !frame_for(ctx, iface);
 }
 
 static __always_inline int gone(const struct weir_local *local)

@@ -163,7 +163,6 @@ static __always_inline enum weir_reason neighbour_of_workload(struct visit *v)
 static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx, struct visit *v)
 {
 	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
-	const struct weir_iface *iface = iface_find(v->ifindex);
 	const struct packet *pkt = &v->pkt;
 	const struct weir_local *local;
 	enum weir_reason why;
@@ -179,10 +178,9 @@ static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx
 	if ((!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex) &&
 	    !(pkt->family == 6 && !pkt->src.d[0] && !pkt->src.d[1]))
 		return WEIR_SPOOFED;
-	v->nsid = iface ? iface->nsid : -1;
 	v->src_kind = WEIR_WORKLOAD;
-	local = local_find(&pkt->dst, link_of(v, iface));
-	if (gone(local) || goes_aside(ctx, v, iface, local))
+	local = local_of_workload(v, &pkt->dst);
+	if (gone(local) || goes_aside(ctx, v, local))
 		return WEIR_NOT_BOUND;
 	v->dst_kind = local ? local->kind : WEIR_OTHER;
 	if (!local && (pkt->flags & PKT_L2_MULTI || address_multicast(&pkt->dst, pkt->family)))
@@ -207,7 +205,6 @@ static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx
 static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx, struct visit *v)
 {
 	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
-	const struct weir_iface *iface = iface_find(v->ifindex);
 	const struct packet *pkt = &v->pkt;
 	const struct weir_local *local;
 	enum weir_reason why;
@@ -226,12 +223,11 @@ static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx,
 	    !(local && local->flags & WEIR_LOCAL_BROADCAST) &&
 	    !address_multicast(&pkt->dst, pkt->family))
 		return WEIR_NOT_BOUND;
-	v->nsid = iface ? iface->nsid : -1;
 	v->dst_kind = WEIR_WORKLOAD;
 	if (!v->arrived) {
 		v->src_kind = WEIR_SELF;
 	} else {
-		local = local_find(&pkt->src, link_of(v, iface));
+		local = local_of_workload(v, &pkt->src);
 		if (gone(local))
 			return WEIR_SPOOFED;
 		v->src_kind = local ? local->kind : WEIR_OTHER;

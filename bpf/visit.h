@@ -29,7 +29,7 @@ struct nat_flow {
  * @arrived:  interface by which the packet came to this node; 0: made here
  * @src, @dst: indices into weir_class: kind * nr_classes + class
  * @own, @unit: our end as @src or @dst has it, and what its socket's unit is in the same rows; @unit 0: none
- * @nsid:     namespace of the workload behind this hook, -1 when not known
+ * @nsid:     namespace of the workload behind this hook: nsid_of()
  * @segments, @bytes: wire packets and their IP total lengths (more than one for an aggregate)
  * @rule:     counter index of what decided, WEIR_NONE while nothing did
  * @limit:    counter index of the limit that refused
@@ -48,6 +48,7 @@ struct nat_flow {
 #define BEHIND_SRC    1
 #define BEHIND_DST    2
 #define BEHIND_NOBODY 3 /* an address of ours as a source, and nobody knows for whom: class 0 */
+#define NSID_UNASKED  -2
 #define HOLD_ENTRY    1
 #define HOLD_HELD     2
 struct visit {
@@ -157,7 +158,7 @@ static __always_inline struct visit *visit_begin(__u8 hook, __u32 ifindex)
 	v->rule = WEIR_NONE;
 	v->limit = WEIR_NONE;
 	v->touched = WEIR_NONE;
-	v->nsid = -1;
+	v->nsid = NSID_UNASKED;
 	v->segments = 1;
 	v->direction = WEIR_DIR_NONE;
 	v->home = WEIR_NR_HOMES;
@@ -184,6 +185,17 @@ static __always_inline struct weir_local *local_find(const union address *a, __u
 static __always_inline struct weir_iface *iface_find(__u32 ifindex)
 {
 	return bpf_map_lookup_elem(&weir_iface, &ifindex);
+}
+
+/* Namespace of the workload behind this hook, -1 when not known. Asked for only where sockets are. */
+static __always_inline __s32 nsid_of(struct visit *v)
+{
+	if (v->nsid == NSID_UNASKED) {
+		const struct weir_iface *iface = iface_find(v->ifindex);
+
+		v->nsid = iface ? iface->nsid : -1;
+	}
+	return v->nsid;
 }
 
 static __always_inline void count(struct weir_count *c, const struct visit *v, int passed)
