@@ -158,7 +158,9 @@ class Meaning:
         if source in self.networks and owner in self.networks:
             allowed = {("nginx", "kato", 8000), ("kato", "mongo-kb", 27017), ("kato", "qdrant-kb", 6333), ("kato", "redis-kb", 6379)}
             shared = self.network_of[address][1] in self.networks[source]
-            return protocol == "tcp" and (source, owner, port) in allowed and shared
+            if protocol != "tcp" or (source, owner, port) not in allowed:
+                return False
+            return True if shared else None  # at its other addresses it is as the engine keeps networks apart
         return self._rest(source, owner, protocol, port)
 
     def _rest(self, source, owner, protocol, port):
