@@ -6,6 +6,7 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -575,6 +576,50 @@ static unsigned int programs_at(const char *name)
 	       tcx_has(if_nametoindex(name), HOOK_OUT, 0);
 }
 
+static bool hooked_inside(const char *name)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		int fd = open("/run/netns/" NS, O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0 || setns(fd, CLONE_NEWNET) < 0 || !if_nametoindex(name))
+			_exit(2);
+		_exit(tcx_has(if_nametoindex(name), HOOK_IN, 0) ||
+		      tcx_has(if_nametoindex(name), HOOK_OUT, 0));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+	return WEXITSTATUS(status);
+}
+
+/* An engine makes both ends here, by names that may both be a workload's, and then gives one away. */
+static void no_hook_goes_into_the_container(void **state)
+{
+	__u32 inner;
+
+	for (int settled = 0; settled < 2; settled++) {
+		sh("ip link add vethx type veth peer name vethy");
+		inner = if_nametoindex("vethy");
+		follow("vethx");
+		follow("vethy");
+		if (settled) {
+			follow_all();
+			follow_all();
+			assert_true(programs_at("vethy") > 0);
+		}
+		sh("ip link set vethy netns " NS);
+		follow_index(inner);
+		sh("! ip netns exec " NS " tc qdisc show dev vethy | grep -q clsact");
+		assert_false(hooked_inside("vethy"));
+		assert_true(has_hooks("vethx"));
+		no_container("x");
+		follow_all();
+	}
+}
+
 static void detach_leaves_nothing(void **state)
 {
 	engine("10.77.0.2");
@@ -958,6 +1003,7 @@ int main(void)
 	    cmocka_unit_test_teardown(the_same_policy_of_before_is_nothing_to_go_back_to, tidy),
 	    cmocka_unit_test_teardown(hooks_in_a_hurry_become_links, tidy),
 	    cmocka_unit_test_teardown(apply_with_growth_keeps_guards, tidy),
+	    cmocka_unit_test_teardown(no_hook_goes_into_the_container, tidy),
 	    cmocka_unit_test_teardown(detach_leaves_nothing, tidy),
 	    cmocka_unit_test_teardown(without_workloads_there_is_no_guard, tidy),
 	    cmocka_unit_test_teardown(a_bridge_that_is_named_is_a_nic, tidy),
