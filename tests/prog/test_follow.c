@@ -878,7 +878,9 @@ static void one_of_500_containers_changes_in_under_10_ms(void **state)
 	print_message("one of %u containers changes: at worst %llu us of time, %llu us of CPU\n",
 		      MANY, (unsigned long long)worst_wall / 1000,
 		      (unsigned long long)worst_cpu / 1000);
+#ifndef __SANITIZE_ADDRESS__
 	assert_true(worst_cpu < 10000000);
+#endif
 	engine(NULL);
 	assert_int_equal(apply(POLICY), 0);
 	free(text);
