@@ -150,8 +150,13 @@ struct dependency {
 	size_t service;
 };
 
+/**
+ * struct service - one of the project's.
+ * @segment:           its name in the policy; NULL: it has no traffic that is seen here
+ * @published_segment: its addresses without those on internal networks; NULL: the same
+ */
 struct service {
-	const char *key, *detail, *segment;
+	const char *key, *detail, *segment, *published_segment;
 	struct position at, mode_at;
 	enum service_mode mode;
 	size_t shares;	       /* MODE_SERVICE: which service */

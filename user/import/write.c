@@ -225,6 +225,49 @@ static void put_service(struct writer *w, struct service *service)
 		because(w, &service->at, "service %s%s", service->key, service->detail);
 }
 
+static bool publishes_by(const struct writer *w, const struct service *service, size_t i)
+{
+	const struct network *network = &w->project->network[service->network[i]];
+
+	return network->segment && !network->internal;
+}
+
+static bool has_way_out(const struct writer *w, const struct service *service)
+{
+	for (size_t i = 0; i < service->nr_networks; i++)
+		if (publishes_by(w, service, i))
+			return true;
+	return false;
+}
+
+/* No port is published by an internal network: its addresses are left out. */
+static void put_published_segment(struct writer *w, struct service *service)
+{
+	const char *before = "except: [";
+	char name[256];
+
+	if (!service->segment || !service->published.n || !has_way_out(w, service))
+		return;
+	for (size_t i = 0; i < service->nr_networks; i++) {
+		const struct network *network = &w->project->network[service->network[i]];
+
+		if (!network->internal || !network->segment)
+			continue;
+		if (!service->published_segment) {
+			snprintf(name, sizeof(name), "%s-published", service->segment);
+			service->published_segment = unique(w, &w->segments, name);
+			fprintf(w->out, "  %s: {members: [%s], ", service->published_segment,
+				service->segment);
+		}
+		fprintf(w->out, "%s%s", before, network->segment);
+		before = ", ";
+	}
+	if (!service->published_segment)
+		return;
+	fputs("]}", w->out);
+	because(w, &service->at, "service %s, where its ports are published", service->key);
+}
+
 static bool binds_to(const struct project *project, const char *ip)
 {
 	for (size_t i = 0; i < project->nr_services; i++)
@@ -259,6 +302,8 @@ static void put_segments(struct writer *w)
 	fputs("\n  # Services: the addresses of their containers, on all networks.\n", w->out);
 	for (size_t i = 0; i < w->project->nr_services; i++)
 		put_service(w, &w->project->service[i]);
+	for (size_t i = 0; i < w->project->nr_services; i++)
+		put_published_segment(w, &w->project->service[i]);
 }
 
 /*
@@ -298,37 +343,27 @@ static void put_out(struct writer *w, const struct network *network)
 		network->key);
 }
 
-static bool has_way_out(const struct writer *w, const struct service *service)
-{
-	for (size_t i = 0; i < service->nr_networks; i++) {
-		const struct network *network = &w->project->network[service->network[i]];
-
-		if (network->segment && !network->internal)
-			return true;
-	}
-	return false;
-}
-
 /*
- * Who may open a published port: the outside, this host, and containers on the networks by which it is published, who
- * come by this host's address. Containers elsewhere are kept apart by the engine.
+ * Containers on the networks by which a port is published come to it by this host's address, too, where the engine's proxy
+ * takes them on; those on other networks are kept apart by the engine. Nothing where the policy is to be tight.
  */
-static void put_from(struct writer *w, const struct service *service, const char *outside,
-		     bool self)
+static bool put_neighbours(struct writer *w, const struct service *service, const char *before)
 {
-	fprintf(w->out, "from: [%s%s", outside, self ? ", self" : "");
-	for (size_t i = 0; !w->im->options->tight && i < service->nr_networks; i++) {
-		const struct network *network = &w->project->network[service->network[i]];
+	bool any = false;
 
-		if (network->segment && !network->internal)
-			fprintf(w->out, ", %s", network->segment);
-	}
-	fputs("]", w->out);
+	for (size_t i = 0; !w->im->options->tight && i < service->nr_networks; i++)
+		if (publishes_by(w, service, i)) {
+			fprintf(w->out, "%s%s", any ? ", " : before,
+				w->project->network[service->network[i]].segment);
+			any = true;
+		}
+	return any;
 }
 
 static void put_to(struct writer *w, const struct service *service, const struct port *port)
 {
-	fprintf(w->out, ", to: %s, port: ", service->segment);
+	fprintf(w->out, ", to: %s, port: ",
+		service->published_segment ? service->published_segment : service->segment);
 	put_ports(w, port->proto, port->first, port->last);
 }
 
@@ -354,27 +389,38 @@ static void port_because(struct writer *w, const struct service *service, const 
 	because(w, &port->at, "service %s, ports \"%s\"%s", service->key, port->text, more);
 }
 
+/* This host's own port, at @to; from the neighbours alone where @outside is NULL. */
+static void put_own_port(struct writer *w, const struct service *service, const struct port *port,
+			 const char *name, const char *outside, const char *to)
+{
+	if (!outside && w->im->options->tight)
+		return;
+	fprintf(w->out, "  - {name: %s, from: [%s", name, outside ? outside : "");
+	put_neighbours(w, service, outside ? ", " : "");
+	fprintf(w->out, "], to: %s, port: ", to);
+	put_ports(w, port->proto, port->host_first, port->host_last);
+	fputs("}", w->out);
+	port_because(w, service, port,
+		     outside ? ": at this address only" : ": its neighbours come by this host");
+}
+
 /* Bound to one address of this host: that address is opened, in place of all of them. */
 static void put_bound(struct writer *w, const struct service *service, const struct port *port)
 {
 	const char *name = port_rule_name(w, service, port);
+	char to[ADDR_TEXT_LEN + 2];
 
-	fprintf(w->out, "  - {name: %s, ", name);
-	put_from(w, service, "outside", true);
+	fprintf(w->out, "  - {name: %s, from: [outside, self]", name);
 	put_to(w, service, port);
 	fputs("}", w->out);
 	port_because(w, service, port, "");
-	fprintf(w->out, "  - {name: %s, ", rule_name(w, "%s-address", name));
-	put_from(w, service, "outside", false);
-	fprintf(w->out, ", to: \"%s\", port: ", port->host_ip);
-	put_ports(w, port->proto, port->host_first, port->host_last);
-	fputs("}", w->out);
-	port_because(w, service, port, ": at this address only");
+	snprintf(to, sizeof(to), "\"%s\"", port->host_ip);
+	put_own_port(w, service, port, rule_name(w, "%s-address", name), "outside", to);
 }
 
 static void put_published(struct writer *w, const struct service *service, const struct port *port)
 {
-	const char *outside = "outside";
+	const char *outside = "outside", *name;
 
 	if (port->host_ip && is_loopback(port->host_ip)) {
 		fprintf(w->out, "  - {name: %s, from: self", port_rule_name(w, service, port));
@@ -391,13 +437,14 @@ static void put_published(struct writer *w, const struct service *service, const
 		put_bound(w, service, port);
 		return;
 	}
-	fprintf(w->out, "  - {name: %s, ", port_rule_name(w, service, port));
-	put_from(w, service, outside, true);
+	name = port_rule_name(w, service, port);
+	fprintf(w->out, "  - {name: %s, from: [%s, self]", name, outside);
 	put_to(w, service, port);
 	fputs(", published: ", w->out);
 	put_ports(w, port->proto, port->host_first, port->host_last);
 	fputs("}", w->out);
 	port_because(w, service, port, "");
+	put_own_port(w, service, port, rule_name(w, "%s-inside", name), NULL, "self");
 }
 
 /* Why nothing of `ports:` can be opened; NULL: it can. */
