@@ -551,12 +551,12 @@ class Model:
             if named and answers:
                 return [Judged(True, why="out: answer from a port that a rule names")]
             if can_out is True:
-                effects = [] if can_in is True else self.make("own", p, p.src, p.dst)
+                effects = [] if can_in is True else self.make(local.kind, p, p.src, p.dst)
                 return [Judged(True, charge=charge, effects=effects, why="out: egress policy")]
             if answers and self.has_flow("answer", p, peer.address, local.address) and can_in is True:
                 return [Judged(True, why="out: answer to a flow seen")]
             return [Judged(False, [can_out], why="out: egress policy")]
-        hit = self.has_flow("own", p, local.address, peer.address) and not p.init
+        hit = self.has_flow(local.kind, p, local.address, peer.address) and not p.init
         if p.proto == UDP and (ns, local.address, p.dport, peer.address, p.sport) in self.datagram:
             hit = True
         if can_in is True:
@@ -736,7 +736,7 @@ class Model:
             passes = Judged(True, why="in: error about what is answered without entry")
             return [passes] if q.proto == UDP else [passes, refused]
         number = q.icmp_type if q.icmp_type >= 0 else q.dport
-        hit = self.inner_flow("own", q, q.src, q.dst) in self.flows
+        hit = self.inner_flow(local.kind, q, q.src, q.dst) in self.flows
         if hit and q.icmp_type == ECHO[p.family][1]:
             return [refused, Judged(True, why="in: error about the answer to what it asked")]  # that we never sent
         if q.proto == UDP and (ns, q.src, q.sport, q.dst, q.dport) in self.datagram:
@@ -784,7 +784,7 @@ class Model:
                 return [passes, refused]
             if q.proto == UDP and (ns, q.dst, q.dport, q.src, q.sport) in self.datagram:
                 return [passes, refused]
-            if self.inner_flow("own", q, q.dst, q.src) in self.flows:
+            if self.inner_flow(local.kind, q, q.dst, q.src) in self.flows:
                 return [passes, refused]
         elif quoted.kind != OTHER or src.kind != SELF:
             return [refused, passes]
