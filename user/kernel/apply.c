@@ -118,6 +118,8 @@ static int check_attachable(const struct apply *a, const struct wants *new)
 	return err;
 }
 
+#define PATIENCE 16 /* workloads: a third of a second */
+
 static int check_interfaces(struct apply *a)
 {
 	struct wants new = {};
@@ -145,6 +147,7 @@ static int check_interfaces(struct apply *a)
 		err = wants_add(&a->wants, &new);
 	if (!err)
 		guards_check(&a->links, &a->wants);
+	wants_hurry(&a->wants, PATIENCE);
 	if (!err)
 		err = check_attachable(a, &new);
 	wants_free(&new);

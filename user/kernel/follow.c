@@ -234,13 +234,6 @@ static int follow_with(struct kernel *kernel, const struct bringing *b)
 	return err;
 }
 
-/* Hooks that are new come as quickly as can be: somebody waits for them. */
-static void hurry(struct wants *wants)
-{
-	for (size_t i = 0; i < wants->n; i++)
-		wants->wanted[i].quick = wants->wanted[i].workload || wants->wanted[i].guard;
-}
-
 static int follow(struct kernel *kernel, struct namings *namings, const struct environment *env,
 		  unsigned int *ret_changes, __u64 *ret_window_ns, struct diag *diag)
 {
@@ -271,7 +264,7 @@ static int follow(struct kernel *kernel, struct namings *namings, const struct e
 		naming->env = &found[i].env;
 		naming->zone = found[i].zone;
 	}
-	hurry(&wants);
+	wants_hurry(&wants, 0);
 	err = err ? diag_fail(diag, err, NULL, "cannot read the interfaces: %s", strerror(-err))
 		  : follow_with(kernel, &b);
 	if (ret_changes)

@@ -522,6 +522,11 @@ int wants_build(const struct links *links, const struct naming *naming, size_t n
 int wants_watched(const struct kernel *kernel, const struct links *links, struct wants *ret);
 /** wants_add() - those of @more that @wants does not have. */
 int wants_add(struct wants *wants, const struct wants *more);
+/**
+ * wants_hurry() - new hooks of workloads and their bridges come as quickly as can be (settle.c): somebody waits. All but
+ * the first @patience of them: a host with hundreds would wait long for its first policy.
+ */
+void wants_hurry(struct wants *wants, size_t patience);
 void wants_free(struct wants *wants);
 const struct wanted *wants_find(const struct wants *wants, __u32 ifindex);
 /** wanted_alike() - the same role, and so the same programs. */

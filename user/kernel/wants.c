@@ -178,6 +178,15 @@ const struct wanted *wants_find(const struct wants *wants, __u32 ifindex)
 	return NULL;
 }
 
+void wants_hurry(struct wants *wants, size_t patience)
+{
+	size_t workloads = 0;
+
+	for (size_t i = 0; i < wants->n; i++)
+		if (wants->wanted[i].workload || wants->wanted[i].guard)
+			wants->wanted[i].quick = ++workloads > patience;
+}
+
 int named_missing(struct kernel *kernel, unsigned int slot, const struct links *links,
 		  int (*each)(void *arg, const char *name), void *arg)
 {
