@@ -118,17 +118,12 @@ __noinline int judge_exit(struct WEIR_CTX *ctx, struct visit *v, __u32 direction
 		return direction == WEIR_DIR_FORWARD && !v->behind ? remember_transit(v) : WEIR_OK;
 	if (v->pkt.proto != PROTO_TCP && v->pkt.proto != PROTO_UDP)
 		return WEIR_OK;
-	switch (nat_of(ctx, v, NAT_AFTER)) {
-	case NAT_OPENS:
+	if (nat_of(ctx, v, NAT_AFTER) == NAT_OPENS) {
 		before = ruling_before(v, direction);
 		if (!(before & (RULING_LATER | RULING_ERROR)))
 			return WEIR_OK;
-		break;
-	case NAT_ANSWERS:
+	} else if (!(v->pkt.flags & PKT_OPENS)) {
 		return WEIR_OK;
-	default:
-		if (!(v->pkt.flags & PKT_OPENS))
-			return WEIR_OK;
 	}
 	v->direction = direction;
 	return drop_refused(v, r, direction);

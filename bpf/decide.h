@@ -10,6 +10,7 @@
 
 #include "charge.h"
 #include "connection.h"
+#include "nat.h"
 #include "visit.h"
 
 /* What the rules and defaults say about one opening direction. */
@@ -567,12 +568,15 @@ __noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
 				pkt->inner_sport, pkt->family,
 				v->dst_kind == WEIR_WORKLOAD ? nsid_of(v) : -1, query);
 		if (v->dst_kind != WEIR_WORKLOAD || nsid_of(v) >= 0) {
-			if (pkt->inner_proto == PROTO_TCP)
-				return socket_tcp(ctx, query) != SOCKET_NONE;
-			if (socket_udp(ctx, query))
+			if (pkt->inner_proto == PROTO_TCP && socket_tcp(ctx, query) != SOCKET_NONE)
+				return 1;
+			if (pkt->inner_proto == PROTO_UDP && socket_udp(ctx, query))
 				return 1;
 		}
-		if (pkt->inner_proto == PROTO_TCP)
+		/* From a port of ours that NAT hands on: the socket is there. */
+		if (pkt->inner_proto == PROTO_TCP &&
+		    !(v->hook <= WEIR_HOOK_NIC_IN && v->dst_kind == WEIR_SELF &&
+		      nat_of_error(ctx, v) == CT_OPENED))
 			return 0;
 	}
 	/* The quoted source is our destination, and of the same kind: not every address of ours is in a table. */

@@ -22,7 +22,6 @@ enum nat_way {
 /* Where the packet stands: at hooks where it comes in, before NAT, or where it leaves, after. */
 enum nat_side { NAT_BEFORE = 0, NAT_AFTER = 1 };
 
-#ifdef WEIR_TC
 /* What is read of the kernel's structures, found by name (CO-RE). */
 struct nf_conntrack_tuple___weir {
 	struct {
@@ -57,12 +56,17 @@ struct bpf_ct_opts {
 };
 
 /* Weak: kernels without conntrack load the programs as well, with weir_has_ct 0. */
-extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb, struct bpf_sock_tuple *tuple,
-					 __u32 tuple_len, struct bpf_ct_opts *opts,
-					 __u32 opts_len) __ksym __weak;
+#ifdef WEIR_TC
+#define CT_LOOKUP bpf_skb_ct_lookup
+#else
+#define CT_LOOKUP bpf_xdp_ct_lookup
+#endif
+extern struct nf_conn *CT_LOOKUP(struct WEIR_CTX *ctx, struct bpf_sock_tuple *tuple,
+				 __u32 tuple_len, struct bpf_ct_opts *opts,
+				 __u32 opts_len) __ksym __weak;
 extern void bpf_ct_release(struct nf_conn *ct) __ksym __weak;
 
-/* Set by the loader where the kernel has bpf_skb_ct_lookup(). */
+/* Set by the loader where the kernel has these. */
 const volatile __u8 weir_has_ct = 0;
 
 /* The packet's own tuple, or that of its answer. */
@@ -108,34 +112,56 @@ static __always_inline void nat_read(struct visit *v, const struct nf_conn *ct)
 	nat->dport = t->dst.u.all;
 }
 
+enum { CT_NONE = 0, CT_OPENED = 1, CT_ANSWER = 2 };
+
+/* Which of a flow's two tuples v->query.tuple is, CT_*; what the opener sent is in v->nat. */
+static __always_inline int nat_ask(struct WEIR_CTX *ctx, struct visit *v, __u8 proto)
+{
+	struct bpf_ct_opts opts = {.netns_id = -1, .l4proto = proto};
+	struct bpf_sock_tuple *tuple = &v->query.tuple;
+	struct nf_conn *ct;
+
+	if (v->pkt.family == 4)
+		ct = CT_LOOKUP(ctx, tuple, sizeof(tuple->ipv4), &opts, sizeof(opts));
+	else
+		ct = CT_LOOKUP(ctx, tuple, sizeof(tuple->ipv6), &opts, sizeof(opts));
+	if (!ct)
+		return CT_NONE;
+	nat_read(v, ct);
+	bpf_ct_release(ct);
+	return opts.dir ? CT_ANSWER : CT_OPENED;
+}
+
 /**
  * nat_find() - conntrack's flow of a packet of TCP or UDP.
  * @side: enum nat_side. Where a packet leaves it is neither of the two tuples of its flow: its answer's is one.
  *
  * Returns enum nat_way; what the opener sent is in v->nat.
  */
-__noinline int nat_find(struct __sk_buff *skb, struct visit *v, __u32 side)
+__noinline int nat_find(struct WEIR_CTX *ctx, struct visit *v, __u32 side)
 {
-	struct bpf_ct_opts opts = {.netns_id = -1};
-	struct bpf_sock_tuple *tuple;
-	struct nf_conn *ct;
-	int answers;
+	int found;
 
 	if (!v || !weir_has_ct)
 		return NAT_NONE;
-	opts.l4proto = v->pkt.proto;
-	tuple = &v->query.tuple;
-	nat_tuple(&v->pkt, side, tuple);
-	if (v->pkt.family == 4)
-		ct = bpf_skb_ct_lookup(skb, tuple, sizeof(tuple->ipv4), &opts, sizeof(opts));
-	else
-		ct = bpf_skb_ct_lookup(skb, tuple, sizeof(tuple->ipv6), &opts, sizeof(opts));
-	if (!ct)
+	nat_tuple(&v->pkt, side, &v->query.tuple);
+	found = nat_ask(ctx, v, v->pkt.proto);
+	if (found == CT_NONE)
 		return NAT_NONE;
-	nat_read(v, ct);
-	bpf_ct_release(ct);
-	answers = side == NAT_AFTER ? opts.dir == 0 : opts.dir != 0;
-	return answers ? NAT_ANSWERS : NAT_OPENS;
+	return found == (side == NAT_AFTER ? CT_OPENED : CT_ANSWER) ? NAT_ANSWERS : NAT_OPENS;
+}
+
+/** nat_of_error() - of which flow the packet is that an ICMP error quotes, as it left by a NIC: CT_* of its answer. */
+__noinline int nat_of_error(struct WEIR_CTX *ctx, struct visit *v)
+{
+	const struct packet *pkt;
+
+	if (!v || !weir_has_ct)
+		return CT_NONE;
+	pkt = &v->pkt;
+	socket_query_of(&pkt->inner_dst, pkt->inner_dport, &pkt->inner_src, pkt->inner_sport,
+			pkt->family, -1, &v->query);
+	return nat_ask(ctx, v, pkt->inner_proto);
 }
 
 /*
@@ -164,7 +190,7 @@ static __always_inline int datagram_matches(const struct datagram *d, const stru
 }
 
 /** nat_of_fragment() - nat_find() for a datagram in fragments. */
-__noinline int nat_of_fragment(struct __sk_buff *skb, struct visit *v, __u32 side)
+__noinline int nat_of_fragment(struct WEIR_CTX *ctx, struct visit *v, __u32 side)
 {
 	struct datagram *d;
 	__u32 index;
@@ -181,7 +207,7 @@ __noinline int nat_of_fragment(struct __sk_buff *skb, struct visit *v, __u32 sid
 		v->nat = d->nat;
 		return d->way;
 	}
-	d->way = nat_find(skb, v, side);
+	d->way = nat_find(ctx, v, side);
 	d->src = v->pkt.src;
 	d->dst = v->pkt.dst;
 	d->id = v->pkt.fragment_id;
@@ -196,13 +222,13 @@ __noinline int nat_of_fragment(struct __sk_buff *skb, struct visit *v, __u32 sid
  * nat_of() - which way a packet goes in the flow that conntrack knows it by; NAT_NONE where nobody can tell. Asked once a
  * visit.
  */
-static __always_inline int nat_of(struct __sk_buff *skb, struct visit *v, enum nat_side side)
+static __always_inline int nat_of(struct WEIR_CTX *ctx, struct visit *v, enum nat_side side)
 {
 	if (!weir_has_ct || (v->pkt.proto != PROTO_TCP && v->pkt.proto != PROTO_UDP))
 		return NAT_NONE;
 	if (v->way == NAT_UNASKED)
-		v->way = v->pkt.flags & PKT_FRAGMENT ? nat_of_fragment(skb, v, side)
-						     : nat_find(skb, v, side);
+		v->way = v->pkt.flags & PKT_FRAGMENT ? nat_of_fragment(ctx, v, side)
+						     : nat_find(ctx, v, side);
 	return v->way;
 }
 
@@ -211,16 +237,5 @@ static __always_inline int nat_known(void)
 {
 	return weir_has_ct;
 }
-#else
-static __always_inline int nat_of(struct WEIR_CTX *ctx, struct visit *v, enum nat_side side)
-{
-	return NAT_NONE;
-}
-
-static __always_inline int nat_known(void)
-{
-	return 0;
-}
-#endif
 
 #endif

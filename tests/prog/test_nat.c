@@ -530,6 +530,39 @@ static void answers_of_a_published_port_leave_no_entry(void **state)
 	flow_close(&flow);
 }
 
+/* Path MTU: the sockets of a published port's connections are not this node's. */
+static void errors_about_a_published_port_find_its_connection(void **state)
+{
+	struct flow flow;
+
+#define TOO_BIG(family) \
+	family == 4 ? (struct layer)ICMP(.type = 3, .code = 4) : (struct layer)ICMP6(.type = 2)
+	EACH_FAMILY(family)
+	{
+		const char *self = of(family, SELF4, SELF6);
+		const char *outside = of(family, OUTSIDE4, OUTSIDE6);
+
+		tcp_flow(family, &flow);
+		for (enum weir_hook hook = WEIR_HOOK_XDP; hook <= WEIR_HOOK_NIC_IN; hook++) {
+			const struct hop hop = {.hook = hook};
+			const struct frame *error =
+			    FRAME(ends_of(hook), ip(family, NULL, NULL), TOO_BIG(family),
+				  ip(family, self, outside), tcp(F_ACK, 443, flow.client_port));
+
+			policy(BASE DENY "allow: [{from: " OUTS ", to: self, port: tcp/443}]\n");
+			assert_passes(&hop, error);
+			assert_drops(&hop,
+				     FRAME(ends_of(hop.hook), ip(family, NULL, NULL),
+					   TOO_BIG(family), ip(family, self, outside),
+					   tcp(F_ACK, 443, flow.client_port + 1)),
+				     WEIR_ICMP_ERROR);
+			policy(BASE DENY "allow: [{from: " PEERS ", to: self, port: tcp/443}]\n");
+			assert_drops(&hop, error, WEIR_ICMP_ERROR);
+		}
+		flow_close(&flow);
+	}
+}
+
 static void what_is_masqueraded_leaves_an_entry(void **state)
 {
 	const struct hop hop = {.hook = WEIR_HOOK_NIC_OUT, .arrived = world.wl};
@@ -744,6 +777,7 @@ int main(void)
 	    TEST(answers_of_an_address_of_ours_that_leads_elsewhere),
 	    TEST(later_fragments_belong_to_whom_the_first_does),
 	    TEST(answers_of_a_published_port_leave_no_entry),
+	    TEST(errors_about_a_published_port_find_its_connection),
 	    TEST(what_is_masqueraded_leaves_an_entry),
 	    TEST(an_unwatched_sender_is_judged_as_himself_where_it_leaves),
 	    TEST(an_unwatched_port_answers_whom_the_node_lets_in),

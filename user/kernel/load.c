@@ -189,6 +189,7 @@ static int load_xdp(struct maps *maps, const __u32 *entries, const struct load_s
 	if (!skeleton)
 		return load_failed(-errno, "weir_xdp", diag);
 	skeleton->rodata->weir_fake_clock = settings->fake_clock;
+	skeleton->rodata->weir_has_ct = settings->has_ct;
 	err = load_object(skeleton->obj, "weir_xdp", maps, entries, programs, diag);
 	weir_xdp__destroy(skeleton);
 	return err;
