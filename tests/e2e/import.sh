@@ -31,7 +31,7 @@ published() { sed -n 's/.*published: \([a-z0-9/]*\).*/\1/p' "$TMP/out"; }
 
 same "a file" "$(status import compose.yml) $(cat "$TMP/err")" "0 "
 same "variables come from .env, names from the directory" "$(published) $(grep -o 'shop1/web' "$TMP/out")" "tcp/81 shop1/web"
-same "weir check takes it" "$("$WEIR" check --json "$TMP/out" 2>&1 | json "d['valid'], d['rules']['allow']")" "(True, 4)"
+same "weir check takes it" "$("$WEIR" check --json "$TMP/out" 2>&1 | json "d['valid'], d['rules']['allow']")" "(True, 5)"
 same "and in a pipe" "$(import compose.yml | "$WEIR" check --json - | json "d['valid']")" True
 same "the environment wins" "$(PORT=80 status import compose.yml) $(published)" "0 tcp/80"
 same "another file of variables" "$(status import --env-file other.env compose.yml) $(published)" "0 tcp/82"
