@@ -294,8 +294,9 @@ class Taps:
 
 
 def weir(*argv, expect=0):
+    engine = ["--engine", os.environ["PROXY"]] if "PROXY" in os.environ else []
     got = subprocess.run(
-        [os.environ["WEIR"], "--netns", f"{os.environ['LAB']}-node", *argv],
+        [os.environ["WEIR"], "--netns", f"{os.environ['LAB']}-node", *engine, *argv],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
