@@ -99,7 +99,7 @@ for name, printed in sorted(shapes.items()):
     printed -= reasons if name == "status" else set()
     # What the golden runs have no case of.
     extra = {"check": {"error", "canonical"}, "apply": {"failures", "file", "line", "column", "message"},
-             "show limits": {"entry"}, "status": {"count", "last", "latency_ns", "work_ns", "written_bytes"}}.get(name, set())
+             "show limits": {"entry"}, "status": {"count", "last", "latency_ns", "work_ns", "written_bytes", "total_work_ns"}}.get(name, set())
     same("JSON of %s is what weir(8) says" % name, objects[name] | extra, printed | extra, "weir(8)", "the golden shape")
 
 put = set()

@@ -409,6 +409,24 @@ int confirmed_save(const char *pin_dir, const struct policy *policy, struct diag
 	return 0;
 }
 
+int confirmed_refresh(const char *pin_dir, const struct policy *policy, struct diag *diag)
+{
+	_cleanup_state_ struct state state;
+	__u8 sha256[32];
+	int err = state_open(pin_dir, false, &state, diag);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (!copy_sha(&state, "confirmed", sha256) ||
+	    memcmp(sha256, policy->sha256, sizeof(sha256)) != 0)
+		return 0;
+	err = copy_write(&state, policy);
+	if (!err && renameat2(state.dir, TEMP, state.dir, "confirmed", RENAME_EXCHANGE) < 0)
+		err = -errno;
+	copy_remove(state.dir, TEMP);
+	return err ? state_fail(diag, err, &state, "keeping its lists") : 0;
+}
+
 int confirmed_confirm(const char *pin_dir, struct diag *diag)
 {
 	_cleanup_state_ struct state state;

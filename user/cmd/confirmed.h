@@ -35,6 +35,12 @@ int confirmed_cancel_trial(const char *pin_dir, struct diag *diag);
 /** confirmed_save() - after a final apply: @policy is the confirmed one, the one before becomes the previous. */
 int confirmed_save(const char *pin_dir, const struct policy *policy, struct diag *diag);
 
+/**
+ * confirmed_refresh() - the confirmed policy is compiled again with other lists: its copy gets them. Nothing else is noted,
+ * and a copy of another policy stays as it is.
+ */
+int confirmed_refresh(const char *pin_dir, const struct policy *policy, struct diag *diag);
+
 /** confirmed_confirm() - the trial's copy is the confirmed one. -ENOENT: no trial was noted. */
 int confirmed_confirm(const char *pin_dir, struct diag *diag);
 

@@ -19,11 +19,12 @@ void following_write(const char *pin_dir, const struct following *following)
 	    path_run(pin_dir, "following.new", fresh, sizeof(fresh)))
 		return;
 	object = json_pack(
-	    "{s:I, s:b, s:I, s:s?, s:I, s:I, s:I, s:I, s:I}", "pid", (json_int_t)following->pid,
-	    "connected", following->connected, "since", (json_int_t)following->since_ns, "error",
-	    following->error, "updates", (json_int_t)following->updates, "at",
-	    (json_int_t)following->at_ns, "latency", (json_int_t)following->latency_ns, "work",
-	    (json_int_t)following->work_ns, "written", (json_int_t)following->written);
+	    "{s:I, s:b, s:I, s:s?, s:I, s:I, s:I, s:I, s:I, s:I}", "pid",
+	    (json_int_t)following->pid, "connected", following->connected, "since",
+	    (json_int_t)following->since_ns, "error", following->error, "updates",
+	    (json_int_t)following->updates, "at", (json_int_t)following->at_ns, "latency",
+	    (json_int_t)following->latency_ns, "work", (json_int_t)following->work_ns, "written",
+	    (json_int_t)following->written, "total", (json_int_t)following->total_ns);
 	if (!object || json_dump_file(object, fresh, JSON_COMPACT) || rename(fresh, path))
 		unlink(fresh);
 	json_decref(object);
@@ -55,6 +56,7 @@ bool following_read(const char *pin_dir, __u64 pid, struct following *ret)
 	    .latency_ns = number(object, "latency"),
 	    .work_ns = number(object, "work"),
 	    .written = number(object, "written"),
+	    .total_ns = number(object, "total"),
 	};
 	json_decref(object);
 	if (ret->pid && ret->pid == pid)

@@ -10,14 +10,15 @@
  * struct following - @connected: the engine's event stream is open; @since_ns: CLOCK_REALTIME of the last moment at which
  * its answers were current; @error: why it is not connected, malloc'ed by following_read(), NULL for none.
  * @updates: changes of names that were put in force; of the last one, @at_ns (CLOCK_REALTIME), @latency_ns from the first
- * word of it, @work_ns of processor time, and @written bytes of tables that it changed.
+ * word of it, @work_ns of processor time, and @written bytes of tables that it changed. @total_ns: processor time for all changes, and
+ * for following interfaces.
  */
 struct following {
 	__u64 pid;
 	bool connected;
 	__u64 since_ns;
 	char *error;
-	__u64 updates, at_ns, latency_ns, work_ns, written;
+	__u64 updates, at_ns, latency_ns, work_ns, written, total_ns;
 };
 
 /** following_write() - replaced by rename; that it cannot be written stops nothing and is not said. */

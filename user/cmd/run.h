@@ -37,6 +37,7 @@ struct names_work {
 	__u64 at_ns;	  /* CLOCK_REALTIME of the last one */
 	__u64 latency_ns; /* from the first word of it to the tables in force */
 	__u64 work_ns;	  /* processor time: reading answers, compiling, writing, binding */
+	__u64 total_ns;	  /* processor time for all of them, and for following interfaces */
 	__u64 written;	  /* bytes of tables that it changed; 0: they had to grow */
 	__u64 updates;	  /* how many there were */
 };
@@ -127,6 +128,13 @@ bool run_holds(const struct run *run, const struct policy *policy);
 
 /** run_policy_in_force() - ours, or, where a command put another there, that; it stays the daemon's. */
 int run_policy_in_force(struct run *run, const struct policy **ret, struct diag *diag);
+
+/**
+ * run_keep_places() - where @policy was read back from the kernel, the names and places of its rules are in @tables as the
+ * slot in force has them.
+ */
+int run_keep_places(struct run *run, const struct policy *policy, struct tables *tables,
+		    struct diag *diag);
 
 /** run_look() - look at the kernel, note what has changed. Returns 0; -ENOENT: no programs are loaded; -errno. */
 int run_look(struct run *run);

@@ -6,6 +6,7 @@
 #include "cmd/run.h"
 
 #define LINKS_NS      (100 * MS) /* for changes that open nothing */
+#define BATCH_NS      (4 * MS)	 /* for what may open something: addresses come one by one */
 #define CLOSED_MAX_NS (5 * NS)	 /* between later ones */
 #define WAITING_NS \
 	(10 * NS) /* so long a new link is looked at whenever an address appears somewhere */
@@ -62,25 +63,26 @@ void run_waits(struct run *run, __u32 ifindex, __u64 for_ns)
 
 /* ---- following ---- */
 
-struct following {
+struct round {
 	struct kernel *kernel;
 	struct diag diag;
 	unsigned int changes;
-	__u64 window_ns, opened_ns;
+	__u64 window_ns, opened_ns, begin_cpu;
+	bool all; /* the look at everything that comes round is no change's */
 };
 
-static int begin(struct run *run, struct following *f)
+static int begin(struct run *run, struct round *f)
 {
 	int err;
 
-	*f = (struct following){};
+	*f = (struct round){.begin_cpu = now_ns(CLOCK_THREAD_CPUTIME_ID)};
 	run->unfollowed_ns = run->unfollowed_ns ?: mono_ns();
 	err = kernel_open(run->ctx->pin_dir, true, &f->kernel, &f->diag);
 	f->opened_ns = mono_ns();
 	return err;
 }
 
-static void end(struct run *run, struct following *f, int err)
+static void end(struct run *run, struct round *f, int err)
 {
 	if (f->kernel)
 		kernel_close(f->kernel);
@@ -105,11 +107,13 @@ static void end(struct run *run, struct following *f, int err)
 			 f->changes, (unsigned long long)(f->window_ns / MS),
 			 (unsigned long long)(f->window_ns % MS / 1000));
 	diag_reset(&f->diag);
+	if (!f->all)
+		run->work.total_ns += now_ns(CLOCK_THREAD_CPUTIME_ID) - f->begin_cpu;
 }
 
 void run_follow_all(struct run *run)
 {
-	struct following f;
+	struct round f;
 	int err;
 
 	run->links_ns = 0;
@@ -123,6 +127,7 @@ void run_follow_all(struct run *run)
 		return;
 	}
 	err = begin(run, &f);
+	f.all = true;
 	if (!err)
 		err =
 		    kernel_follow_links(f.kernel, run_who(run), &f.changes, &f.window_ns, &f.diag);
@@ -131,7 +136,7 @@ void run_follow_all(struct run *run)
 
 static void follow_set(struct run *run, const struct link_set *set)
 {
-	struct following f;
+	struct round f;
 	int err = 0;
 
 	if (!run->loaded || !set->n)
@@ -204,7 +209,14 @@ static bool host_changed(const struct run *run, unsigned int found)
 	       found & (env->forwarding6 ? LINKS_NO_ROUTES6 : LINKS_ROUTES6);
 }
 
-static void sort_changes(struct run *run, struct link_set *urgent, __u64 now)
+/* At the latest then; sooner stays sooner. */
+static void follow_within(struct run *run, __u64 now, __u64 ns)
+{
+	if (!run->links_ns || run->links_ns > now + ns)
+		run->links_ns = now + ns;
+}
+
+static void sort_changes(struct run *run, struct link_set *fresh, __u64 now)
 {
 	const struct link_change *change;
 	size_t n = watch_links_changed(run->links, &change);
@@ -217,34 +229,36 @@ static void sort_changes(struct run *run, struct link_set *urgent, __u64 now)
 			set_remove(&run->waiting, ifindex);
 		else if (change[i].urgent)
 			run_waits(run, ifindex, WAITING_NS);
-		run->links_all |= !set_add(change[i].urgent ? urgent : &run->later, ifindex, ~0ULL);
+		run->links_all |= !set_add(change[i].fresh ? fresh : &run->later, ifindex, ~0ULL);
+		if (!change[i].fresh)
+			follow_within(run, now, change[i].urgent ? BATCH_NS : LINKS_NS);
 	}
 }
 
 void run_read_links(struct run *run)
 {
 	unsigned int found = watch_links_read(run->links);
-	struct link_set urgent = {};
+	struct link_set fresh = {};
 	__u64 now = mono_ns();
 
-	sort_changes(run, &urgent, now);
+	sort_changes(run, &fresh, now);
 	run->links_all |= found & LINKS_LOST;
-	if (run->later.n)
-		run->links_ns = run->links_ns ?: now + LINKS_NS;
 	if (host_changed(run, found))
 		run->environment_ns = run->environment_ns ?: now + LINKS_NS;
 	if (found & (LINKS_NAMES | LINKS_LOST) && run->waits_link)
 		run->reload_ns = run->reload_ns ?: now + LINKS_NS;
-	for (size_t i = 0; found & LINKS_ELSEWHERE && i < run->waiting.n; i++)
-		set_add(&urgent, run->waiting.link[i].ifindex, ~0ULL);
-	/* A workload's first packets wait for nobody. */
-	if (run->ready && (urgent.n || run->links_all)) {
-		if (run->links_all)
-			run_follow_all(run);
-		else
-			follow_set(run, &urgent);
+	for (size_t i = 0; found & LINKS_ELSEWHERE && i < run->waiting.n; i++) {
+		set_add(&run->later, run->waiting.link[i].ifindex, ~0ULL);
+		follow_within(run, now, BATCH_NS);
+	}
+	if (fresh.n || found & (LINKS_ELSEWHERE | LINKS_LOST)) {
 		run->closed_delay_ns = CLOSED_NS;
 		run->closed_ns = now + CLOSED_NS;
 	}
-	free(urgent.link);
+	/* A workload's first packets wait for nobody. */
+	if (run->ready && run->links_all)
+		run_follow_all(run);
+	else if (run->ready)
+		follow_set(run, &fresh);
+	free(fresh.link);
 }

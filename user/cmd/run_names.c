@@ -38,6 +38,22 @@ int run_names_resolve(void *arg, const struct policy *policy, struct environment
 	return err;
 }
 
+/* Who stopped may not be bound again by the tables in force, though they still name him. */
+static void forget(struct environment *env, const struct prefix *gone, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < env->nr_engine_addresses; i++) {
+		bool is_gone = false;
+
+		for (size_t j = 0; j < n && !is_gone; j++)
+			is_gone = !prefix_compare(&env->engine_address[i], &gone[j]);
+		if (!is_gone)
+			env->engine_address[kept++] = env->engine_address[i];
+	}
+	env->nr_engine_addresses = kept;
+}
+
 static void withdraw(struct run *run)
 {
 	_cleanup_kernel_ struct kernel *kernel = NULL;
@@ -48,6 +64,7 @@ static void withdraw(struct run *run)
 
 	if (!err && !n)
 		return;
+	forget(&run->env, gone, n);
 	if (!err)
 		err = kernel_open(run->ctx->pin_dir, true, &kernel, &diag);
 	if (!err)
@@ -187,6 +204,7 @@ void run_names_report(const struct run *run)
 	    .at_ns = run->work.at_ns,
 	    .latency_ns = run->work.latency_ns,
 	    .work_ns = run->work.work_ns,
+	    .total_ns = run->work.total_ns,
 	    .written = run->work.written,
 	};
 	struct engine_state engine = {};
@@ -240,7 +258,9 @@ void run_names_read(struct run *run)
 		run_names_units(run);
 	if (found & NAMES_SAID)
 		run_names_report(run);
-	run->change_cpu += now_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+	begin = now_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+	run->change_cpu += begin;
+	run->work.total_ns += begin;
 	/* A word that led to no change, nor to a question, is none. */
 	if (!run->names_ns && !run->waits_names && !names_asking(run->names))
 		run->change_ns = 0;
@@ -276,6 +296,8 @@ static int update_with(struct run *run, const struct policy *policy, struct diag
 	struct tables *tables = NULL;
 	int err = tables_build(policy, &run->env, &tables, diag);
 
+	if (!err)
+		err = run_keep_places(run, policy, tables, diag);
 	if (!err)
 		err = update(run, policy, tables, diag);
 	if (tables)
@@ -355,8 +377,15 @@ void run_names_update(struct run *run)
 	run->names_ns = 0;
 	if (!run->names || !run->loaded)
 		return;
+	if (!run->change_ns ||
+	    (run->waits_names && !run->trial)) { /* begins here, or began to wait */
+		run->change_ns = mono_ns();
+		run->change_cpu = 0;
+	}
 	done = put_answers_in_force(run, &policy, &diag);
-	run->change_cpu += now_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+	begin = now_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+	run->change_cpu += begin;
+	run->work.total_ns += begin;
 	run->waits_names = done == -EINPROGRESS;
 	if (done < 0 && done != -EINPROGRESS) {
 		not_updated(run, done, &diag);

@@ -236,8 +236,11 @@ void run_reload(struct run *run)
 static int compile_again(struct run *run, const struct policy *policy, struct loaded *with,
 			 struct diag *diag)
 {
+	_cleanup_diag_ struct diag aside = {};
 	int err = tables_build(policy, &with->env, &with->tables, diag);
 
+	if (!err)
+		err = run_keep_places(run, policy, with->tables, diag);
 	if (err)
 		return err;
 	log_line(LOG_NOTICE, "addresses, names, forwarding or lists changed: compiling again");
@@ -246,7 +249,7 @@ static int compile_again(struct run *run, const struct policy *policy, struct lo
 		return err;
 	run_compiled_for(run, policy, &with->env);
 	run_names_units(run);
-	save_copy(run, policy);
+	run_say(LOG_WARNING, confirmed_refresh(run->ctx->pin_dir, policy, &aside), &aside, NULL);
 	return 0;
 }
 

@@ -73,6 +73,47 @@ static int read_other(struct run *run, struct diag *diag)
 	if (!err)
 		err = running_policy(kernel, &run->other, diag);
 	memcpy(run->other_running, run->running, sizeof(run->running));
+	if (!err) /* it is the version that the files made it */
+		memcpy(run->other->sha256, run->running, sizeof(run->running));
+	return err;
+}
+
+static void keep_places(struct tables *tables, const struct weir_rule *rule, struct weir_file *file,
+			size_t nr_files)
+{
+	struct weir_config *config = tables->weir_cfg;
+
+	for (size_t i = 0; i < config->nr_rules; i++) {
+		struct weir_rule *fresh = &tables->weir_rule[i];
+
+		memcpy(fresh->name, rule[i].name, sizeof(fresh->name));
+		fresh->file = rule[i].file;
+		fresh->line = rule[i].line;
+		fresh->column = rule[i].column;
+	}
+	free(tables->weir_file);
+	tables->weir_file = file;
+	tables->nr_weir_file = nr_files;
+	config->nr_files = (__u32)nr_files;
+}
+
+/* What was read back from the kernel has its places in that text; where rules stand is known to who read the files. */
+int run_keep_places(struct run *run, const struct policy *policy, struct tables *tables,
+		    struct diag *diag)
+{
+	_cleanup_kernel_ struct kernel *kernel = NULL;
+	_cleanup_free_ struct weir_rule *rule = NULL;
+	_cleanup_free_ struct weir_file *file = NULL;
+	size_t n = 0, nr_files = 0;
+	int err;
+
+	if (policy != run->other)
+		return 0;
+	err = kernel_open(run->ctx->pin_dir, false, &kernel, diag);
+	err = err ? err : kernel_rules(kernel, -1, &rule, &n, diag);
+	err = err ? err : kernel_files(kernel, -1, (char(**)[256]) & file, &nr_files, diag);
+	if (!err && n == tables->weir_cfg->nr_rules && nr_files)
+		keep_places(tables, rule, TAKE_PTR(file), nr_files);
 	return err;
 }
 

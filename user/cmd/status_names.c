@@ -147,6 +147,7 @@ static json_t *changes_json(const struct names_status *status)
 				    : json_null());
 	json_put(object, "work_ns",
 		 following->updates ? json_integer((json_int_t)following->work_ns) : json_null());
+	json_put_int(object, "total_work_ns", following->total_ns);
 	json_put(object, "written_bytes",
 		 following->updates ? json_integer((json_int_t)following->written) : json_null());
 	return object;

@@ -342,6 +342,13 @@ static unsigned int note(struct watch_links *watch, int ifindex, bool urgent, bo
 	return LINKS_CHANGED;
 }
 
+static void mark_fresh(struct watch_links *watch, int ifindex)
+{
+	for (size_t i = 0; i < watch->nr_changes; i++)
+		if (watch->change[i].ifindex == ifindex)
+			watch->change[i].fresh = true;
+}
+
 static int integer_or(const struct nlattr *attr, int otherwise)
 {
 	return mnl_attr_validate(attr, MNL_TYPE_U32) < 0 ? otherwise : (int)mnl_attr_get_u32(attr);
@@ -382,6 +389,7 @@ static unsigned int judge_link(struct watch_links *watch, const struct nlmsghdr 
 	const struct known_link *known;
 	struct known_link link;
 	unsigned int names;
+	bool fresh;
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*info))
 		return 0;
@@ -395,7 +403,11 @@ static unsigned int judge_link(struct watch_links *watch, const struct nlmsghdr 
 		return note(watch, info->ifi_index, false, false);
 	link = read_link(message, info);
 	names = !known || strcmp(known->name, link.name) != 0 ? LINKS_NAMES : 0;
-	return note(watch, link.ifindex, remember_link(watch, &link), false) | names;
+	fresh = remember_link(watch, &link);
+	names |= note(watch, link.ifindex, fresh, false);
+	if (fresh && watch->nr_changes)
+		mark_fresh(watch, link.ifindex);
+	return names;
 }
 
 /* Addresses of ours belong to a link; those behind a workload to the link whose other end bears them. */

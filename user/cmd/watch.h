@@ -51,11 +51,12 @@ struct watch_links;
 
 /**
  * struct link_change - a link that messages were about, once however many there were.
- * @urgent: it is new, has a new name, another bridge or another namespace behind it, or addresses there changed: its
- *          first packets wait for nobody
+ * @fresh:  it is new, or has a new name, another bridge, another namespace behind it: its hooks wait for nobody
+ * @urgent: likewise, or addresses behind it changed, or it is gone
  */
 struct link_change {
 	int ifindex;
+	bool fresh;
 	bool urgent;
 	bool gone;
 };
