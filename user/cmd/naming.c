@@ -49,15 +49,22 @@ bool policy_needs_engine(const struct policy *policy)
 
 /* ---- asking ---- */
 
-int naming_open(const struct cmd_context *ctx, struct followed **ret, struct diag *diag)
+static int open_by(int (*open)(const char *engine, const char *memory, struct followed **ret,
+			       struct diag *diag),
+		   const struct cmd_context *ctx, struct followed **ret, struct diag *diag)
 {
 	char path[PATH_MAX];
 	int err = path_run(ctx->pin_dir, "names", path, sizeof(path));
 
 	if (err)
 		return diag_fail(diag, err, NULL, "no name for the state of %s", ctx->pin_dir);
-	err = names_open(ctx->engine, path, ret, diag);
+	err = open(ctx->engine, path, ret, diag);
 	return err == -EINVAL ? -EPROTONOSUPPORT : err; /* not the policy's fault */
+}
+
+int naming_open(const struct cmd_context *ctx, struct followed **ret, struct diag *diag)
+{
+	return open_by(names_open, ctx, ret, diag);
 }
 
 /* What has not answered yet, for people who wait. */
@@ -200,7 +207,7 @@ int naming_recall(const struct cmd_context *ctx, const struct policy *policy,
 		*ret_names = NULL;
 	if (!policy_follows(policy))
 		return 0;
-	err = naming_open(ctx, &names, diag);
+	err = open_by(names_recall, ctx, &names, diag);
 	if (!err)
 		names_read_only(names);
 	err = err ? err : naming_ask(names, policy, env, 0, false, diag);

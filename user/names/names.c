@@ -608,6 +608,20 @@ int names_open(const char *engine, const char *memory, struct followed **ret, st
 	return 0;
 }
 
+int names_recall(const char *engine, const char *memory, struct followed **ret, struct diag *diag)
+{
+	const char *socket = NULL;
+	json_t *saved = NULL;
+	int err;
+
+	if (memory && !memory_read(memory, &saved))
+		socket =
+		    json_string_value(json_object_get(json_object_get(saved, "engine"), "socket"));
+	err = names_open(socket ?: engine, memory, ret, diag);
+	json_decref(saved);
+	return err;
+}
+
 static void wanted_free(struct followed *names, struct wanted *wanted)
 {
 	if (wanted->host)

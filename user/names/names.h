@@ -24,6 +24,9 @@ struct followed;
  *          rename); NULL: none. What it holds is taken as known, with its age.
  */
 int names_open(const char *engine, const char *memory, struct followed **ret, struct diag *diag);
+
+/** names_recall() - names_open() for who only looks: the engine is the one that @memory is about, @engine without one. */
+int names_recall(const char *engine, const char *memory, struct followed **ret, struct diag *diag);
 void names_close(struct followed *names);
 
 /**
