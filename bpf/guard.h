@@ -36,7 +36,10 @@ static __always_inline int bound_to_port(const struct visit *v, const union addr
 	return port && port->flags & WEIR_IF_PORT && port->master == v->ifindex;
 }
 
-/** decide_bridge_in() - a packet from a bridge of workloads into this host: who sent it must be bound to a port. */
+/**
+ * decide_bridge_in() - a packet from a bridge of workloads into this host: who sent it must be bound to a port. That it
+ * came by a port's hook, and so from that address's own port, the program has seen to.
+ */
 static __always_inline enum weir_reason decide_bridge_in(struct visit *v)
 {
 	const struct packet *pkt = &v->pkt;

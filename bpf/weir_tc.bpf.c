@@ -90,6 +90,23 @@ static __always_inline int verdict(struct __sk_buff *skb, struct visit *v, enum 
 	return emit(skb, v, why) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
+/*
+ * A workload's hook tells the hook of its bridge that it let this packet pass: the bridge does not say by which port one
+ * came, and a port without hooks may send in the name of another's. tc_index is nobody else's in between; test runs
+ * cannot set it.
+ */
+static __always_inline __u16 hooked(void)
+{
+	const struct weir_control *c = control();
+
+	return c ? (__u16)(c->seed >> 32) | 1 : 1;
+}
+
+static __always_inline int came_by_a_hook(const struct __sk_buff *skb)
+{
+	return weir_fake_clock || skb->tc_index == hooked();
+}
+
 /* XDP's mark: judged there. What remains is a tag that was out of band. */
 static __always_inline int marked(const struct __sk_buff *skb)
 {
@@ -170,6 +187,7 @@ int weir_wl_out(struct __sk_buff *skb)
 	why = read_packet(skb, v, 14);
 	if (why == WEIR_OK)
 		why = decide_workload_out(skb, v);
+	skb->tc_index = hooked();
 	return verdict(skb, v, why);
 }
 
@@ -200,7 +218,7 @@ int weir_br_in(struct __sk_buff *skb)
 	v->arrived = skb->ifindex;
 	why = read_packet(skb, v, 14);
 	if (why == WEIR_OK)
-		why = decide_bridge_in(v);
+		why = came_by_a_hook(skb) ? decide_bridge_in(v) : WEIR_SPOOFED;
 	return verdict(skb, v, why);
 }
 
