@@ -92,7 +92,7 @@ struct flow_use {
 	struct flow_key key;
 	__u32 slot;
 	__u32 region;
-	__u32 owner;	 /* flow_make(): whose quota */
+	__u32 owner;	 /* whose quota; which link, where the address is local to one */
 	__u32 set_flags; /* flow_seen(): WEIR_FLOW_* that this packet adds */
 	__u32 mode;	 /* FLOW_* */
 };
@@ -123,6 +123,9 @@ __noinline int flow_seen(const struct flow_use *use)
 		__u8 flags;
 
 		if (expires & WEIR_FLOW_BUSY || expires <= now || !flow_matches(flow, &use->key))
+			continue;
+		/* Two workloads may have the same address on links of their own. */
+		if (flow->owner != use->owner && address_link_local6(&use->key.local))
 			continue;
 		flags = flow->flags;
 		if (use->mode & FLOW_REOPENS && flags & WEIR_FLOW_CLOSING)

@@ -221,13 +221,19 @@ static __always_inline __u64 answered(struct visit *v, int egress)
 	return ruling(v, v->dst, v->src, service, egress ? WEIR_DIR_INGRESS : WEIR_DIR_EGRESS);
 }
 
+/* Whose flow it is at this hook, with a local end of @kind: a workload's quota is its own, and so is its link. */
+static __always_inline __u32 owner_of(const struct visit *v, __u8 kind)
+{
+	return kind == WEIR_WORKLOAD ? v->ifindex : 0;
+}
+
 static __always_inline void use_flow(const struct visit *v, struct flow_use *use, __u32 region,
 				     int inbound)
 {
 	flow_key_of(&v->pkt, inbound, &use->key);
 	use->slot = v->slot;
 	use->region = region;
-	use->owner = 0;
+	use->owner = owner_of(v, inbound ? v->dst_kind : v->src_kind);
 	use->set_flags = 0;
 	use->mode = v->pkt.flags & PKT_OPENS ? FLOW_REOPENS : 0;
 }
@@ -350,7 +356,6 @@ static __always_inline enum weir_reason remember_opening(struct visit *v, __u8 k
 	if (answer & RULING_ALLOWED)
 		return WEIR_OK;
 	use_flow(v, use, region_of(kind), 0);
-	use->owner = kind == WEIR_WORKLOAD ? v->ifindex : 0;
 	if (v->hold) {
 		v->held = *use;
 		v->hold = HOLD_HELD;
@@ -424,7 +429,6 @@ static __always_inline enum weir_reason judge_arriving(struct WEIR_CTX *ctx, str
 				    v->dst_kind == WEIR_WORKLOAD ? nsid_of(v) : -1, query);
 				if (socket_udp(ctx, query)) {
 					use->set_flags = 0;
-					use->owner = v->dst_kind == WEIR_WORKLOAD ? v->ifindex : 0;
 					flow_make(
 					    use); /* only a cache: the socket answers as well */
 					return pass_reply(v, answers, WEIR_DIR_EGRESS);
@@ -438,7 +442,6 @@ static __always_inline enum weir_reason judge_arriving(struct WEIR_CTX *ctx, str
 		if (why == WEIR_OK && answer_needs_entry(v)) {
 			use_flow(v, use, WEIR_FLOW_ANSWER, 1);
 			use->set_flags = 0;
-			use->owner = 0;
 			flow_make(
 			    use); /* no place: the answer will be judged as an opening of ours */
 		}
@@ -531,7 +534,7 @@ __noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
 			     : pkt->inner_dport;
 	use->key.proto = pkt->inner_proto;
 	use->slot = v->slot;
-	use->owner = 0;
+	use->owner = owner_of(v, v->dst_kind);
 	use->set_flags = 0;
 	use->mode = FLOW_LOOKS;
 	if (transit) {
@@ -610,7 +613,7 @@ __noinline int error_is_due(struct visit *v)
 	use->key.rport = pkt->inner_sport;
 	use->key.proto = pkt->inner_proto;
 	use->slot = v->slot;
-	use->owner = 0;
+	use->owner = owner_of(v, kind);
 	use->set_flags = 0;
 	use->mode = FLOW_LOOKS;
 	use->region = region_of(kind);

@@ -30,6 +30,33 @@ static void seconds_pass(unsigned int s)
 	world.control->fake_ns += s * S_NS;
 }
 
+static void the_same_link_local_address_on_two_links_is_two_workloads(void **state)
+{
+	const struct hop first = {.hook = WEIR_HOOK_WL_IN, .ifindex = world.wl, .arrived = -1U};
+	const struct hop second = {.hook = WEIR_HOOK_WL_IN, .ifindex = world.wl2, .arrived = -1U};
+	const struct ends *leaving = ends_of(WEIR_HOOK_WL_OUT);
+	const struct ends *entering = ends_of(WEIR_HOOK_WL_IN);
+	const char *pod = "fe80::42", *host = "fe80::1";
+	const struct frame *asks =
+	    FRAME(leaving, IP6(.src = pod, .dst = host), UDP(.sport = 4000, .dport = 53));
+	const struct frame *answer =
+	    FRAME(entering, IP6(.src = host, .dst = pod), UDP(.sport = 53, .dport = 4000));
+	const __u32 link[] = {world.wl, world.wl2};
+
+	for (int i = 0; i < 2; i++) {
+		bind_local(pod, link[i], WEIR_WORKLOAD, link[i], 0);
+		bind_local(host, link[i], WEIR_SELF, 0, 0);
+	}
+	policy(OUTWARD "allow: [{from: workloads, port: udp/53}]\n");
+	assert_passes(AT(.hook = WEIR_HOOK_WL_OUT, .ifindex = world.wl), asks);
+	assert_passes(&first, answer);
+	assert_drops(&second, answer, WEIR_DEFAULT);
+	for (int i = 0; i < 2; i++) {
+		unbind_local(pod, link[i]);
+		unbind_local(host, link[i]);
+	}
+}
+
 /* ---- TCP ---- */
 
 /* A segment of a real connection, as it passes a hook: to the local end, or from it. */
@@ -763,6 +790,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup(name, world_reset)
+	    TEST(the_same_link_local_address_on_two_links_is_two_workloads),
 	    TEST(tcp_opened_from_inside),
 	    TEST(tcp_opened_from_outside),
 	    TEST(tcp_of_no_connection),
