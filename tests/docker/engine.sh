@@ -103,7 +103,6 @@ stop talk
 echo "== a container dies while there is no engine"
 docker run -d --name extra --network app_back --stop-signal SIGKILL busybox:local wire listen tcp:80 >/dev/null
 agree "extra runs"
-extra=$(address extra app_back)
 pid=$(docker inspect -f '{{.State.Pid}}' extra)
 engine_kill
 nsenter --target "$ENGINE_INIT" --pid --mount --root --wd kill -KILL "$pid"

@@ -22,8 +22,8 @@ inner() {
 	until_true 20 sh -c "'$WEIR' --netns '$LAB-node' status --json | grep -q '\"generation\": *[1-9]'" || exit 1
 	echo up
 	if [ "$1" = stay ]; then
-		sleep 1000 &
-		wait $!
+		spawn node sleeping sleep 1000
+		wait "${LAB_PIDS[sleeping]}"
 	fi
 }
 if [ $# != 0 ]; then

@@ -216,7 +216,10 @@ wire_in() {
 	local netns name=$2
 	netns=$(container_netns "$1")
 	shift 2
-	nsenter --net="$netns" "$@" >"$TMP/$name" 2>"$TMP/$name.err" </dev/null &
+	(
+		eval "exec $LAB_LOCK>&-"
+		exec nsenter --net="$netns" "$@" >"$TMP/$name" 2>"$TMP/$name.err" </dev/null
+	) &
 	LAB_PIDS[$name]=$!
 }
 

@@ -28,7 +28,7 @@ WEIR=${WEIR:-$O/weir}
 WIRE=$O/tests/lib/wire
 PYTHON=$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || command -v python3 || true)
 BPFTOOL=$([ -x /usr/sbin/bpftool ] && echo /usr/sbin/bpftool || echo bpftool)
-LAB='' TMP='' FAILED=0 LAB_PREFIX=${LAB_PREFIX:-weir-test}
+LAB='' TMP='' FAILED=0 LAB_PREFIX=${LAB_PREFIX:-weir-test} LAB_LOCK=''
 declare -a LAB_ROLES=()
 declare -A LAB_PIDS=()
 
@@ -71,7 +71,10 @@ lab_lock() {
 			exit 1
 		}
 		# Whoever held it before removes the file at its end.
-		[ "$lock" -ef "/dev/fd/$fd" ] && return
+		if [ "$lock" -ef "/dev/fd/$fd" ]; then
+			LAB_LOCK=$fd
+			return
+		fi
 		exec {fd}>&-
 	done
 }
@@ -195,7 +198,11 @@ wire() { "$WIRE" "$@"; }
 spawn() {
 	local role=$1 name=$2
 	shift 2
-	nsenter --net="/run/netns/$LAB-$role" "$@" >"$TMP/$name" 2>"$TMP/$name.err" </dev/null &
+	(
+		# Who outlives a test that was killed must not hold its lock.
+		eval "exec $LAB_LOCK>&-"
+		exec nsenter --net="/run/netns/$LAB-$role" "$@" >"$TMP/$name" 2>"$TMP/$name.err" </dev/null
+	) &
 	LAB_PIDS[$name]=$!
 }
 
