@@ -142,7 +142,7 @@ enum weir_action {
 	WEIR_ACT_ALLOW = 1,
 	WEIR_ACT_DENY = 2,
 	WEIR_ACT_FAILSAFE = 3, /* open before block list and rules, exempt from limits */
-	WEIR_ACT_LATER = 4,    /* a service address whose endpoints differ: judged where the packet leaves, after NAT */
+	WEIR_ACT_LATER = 4, /* a service address, endpoints differ: judged at the exit, after NAT */
 };
 #define WEIR_VERDICT_NAMED 0x1 /* some allow rule for it names protocol (and port): DESIGN 1.3 */
 #define WEIR_VERDICT_LOG   0x2 /* passed packets go to the audit as well */
@@ -312,8 +312,8 @@ struct weir_config {
 #define WEIR_CFG_WORKLOADS     0x10 /* the policy names workloads */
 #define WEIR_CFG_BLOCK_LIST    0x20 /* some class is WEIR_CLASS_BLOCKED */
 #define WEIR_CFG_LIMITS	       0x40
-#define WEIR_CFG_FAILSAFE      0x80 /* some verdict is WEIR_ACT_FAILSAFE */
-#define WEIR_CFG_LATER	       0x100 /* some verdict is WEIR_ACT_LATER: exits look for what came by a service address */
+#define WEIR_CFG_FAILSAFE      0x80  /* some verdict is WEIR_ACT_FAILSAFE */
+#define WEIR_CFG_LATER	       0x100 /* some verdict is WEIR_ACT_LATER: exits look conntrack up */
 #define WEIR_CFG_UNITS	       0x200 /* some segment has a unit: sockets' cgroups are asked for */
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -368,21 +368,18 @@ struct weir_control {
  * weir_iface: key ifindex. Every interface of this namespace has an entry, watched or not (flags 0): what enters a
  * workload from an interface that has none is dropped, since that one is too new for its hooks to be in place.
  */
-#define WEIR_IF_NIC	 0x1
-#define WEIR_IF_WORKLOAD 0x2
-#define WEIR_IF_BRIDGE \
-	0x4 /* a bridge whose ports are all watched: counts as watched, has no hook */
-#define WEIR_IF_CLOSED 0x8 /* a workload without a binding */
-#define WEIR_IF_NO_METADATA \
-	0x10 /* set by the XDP program: a frame could not carry its mark, TC judges */
-#define WEIR_IF_PORT 0x20 /* a workload that is a port of a guarded bridge */
-#define WEIR_IF_GUARD \
-	0x40 /* a bridge all of whose ports are workloads: hooks of its own pass only what is bound to one of them */
+#define WEIR_IF_NIC	    0x1
+#define WEIR_IF_WORKLOAD    0x2
+#define WEIR_IF_BRIDGE	    0x4	 /* a bridge, all ports watched: counts as watched, is no home */
+#define WEIR_IF_CLOSED	    0x8	 /* a workload without a binding */
+#define WEIR_IF_NO_METADATA 0x10 /* XDP saw a frame that cannot carry its mark: TC judges */
+#define WEIR_IF_PORT	    0x20 /* a workload that is a port of a guarded bridge */
+#define WEIR_IF_GUARD	    0x40 /* a bridge, all ports workloads: its hooks pass what is bound to one */
 struct weir_iface {
 	__u32 flags;
 	__s32 nsid; /* of the workload's namespace as seen from ours; -1: unknown, ask no sockets */
 	__u16 zone[WEIR_NR_SLOTS]; /* which `on:` sets it is in, per slot */
-	__u8 mac[6]; /* its own; of WEIR_IF_PORT: the bridge's */
+	__u8 mac[6];		   /* its own; of WEIR_IF_PORT: the bridge's */
 	__u8 pad[2];
 	__u32 master; /* WEIR_IF_PORT: ifindex of the bridge */
 };
@@ -413,7 +410,7 @@ struct weir_unit {
 	__u32 unit;
 	__u32 pad;
 };
-#define WEIR_MAX_UNITS 4096
+#define WEIR_MAX_UNITS	  4096
 #define WEIR_UNIT_ADDRESS 0x7fff0000u /* host byte order */
 
 /* weir_tat: buckets of the limiter; regions belong to limits (struct weir_limit). tat as in DESIGN 1.4. */
