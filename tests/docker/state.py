@@ -106,12 +106,12 @@ def differs(engine):
     """[] when what is bound is what runs, and every interface has its entry."""
     wrong = []
     alive, _ = bound()
-    for address, index in wanted(engine).items():
+    there = wanted(engine)
+    for address, index in there.items():
         if address not in alive:
             wrong.append(f"{address} is not bound")
         elif alive[address] != index:
             wrong.append(f"{address} is bound to interface {alive[address]}, wanted {index}")
-    there = wanted(engine)
     wrong += [f"{a} is bound, nobody has it" for a in alive if a not in there]
     known, here = interfaces(), links()
     wrong += [f"interface {here[i]} has no entry" for i in here if i not in known]
