@@ -552,7 +552,8 @@ static int attach_one(const struct attaching *a, const struct pinned_links *pins
 		int err = replace_link(a, pin);
 
 		/* What settle.c was about to remove when it was cut short. */
-		if (!err && iface_read(a->kernel, ifindex, &iface) && iface.flags & IFACE_CLSACT)
+		if (!err && a->hook != HOOK_XDP && iface_read(a->kernel, ifindex, &iface) &&
+		    iface.flags & IFACE_CLSACT)
 			err = detach_filter(a->kernel, ifindex, a->hook, false);
 		return err;
 	}
