@@ -22,7 +22,8 @@ struct environment {
 		char *name;
 		struct prefix *address; /* full length; a unit: WEIR_UNIT_ADDRESS + N */
 		size_t n;
-		bool known; /* somebody answered; false: nobody did yet, the list is empty */
+		bool known;   /* somebody answered; false: nobody did yet, the list is empty */
+		bool made_up; /* by environment_stand_in(): the addresses are nobody's */
 	} * name;
 	size_t nr_names;
 	/*
@@ -131,7 +132,7 @@ int tables_eval(const struct tables *tables, const struct question *question, st
 struct test_result {
 	const struct test_case *test;
 	bool passed;
-	char text[256];
+	char text[768]; /* two names of 255 bytes fit */
 };
 
 /**

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What this host is: interfaces, addresses, forwarding, the tick. */
+/* What this host is: interfaces, addresses, forwarding, the tick; and who followed names are, stand-ins included. */
 #include <errno.h>
 #include <glob.h>
 #include <ifaddrs.h>
@@ -304,7 +304,7 @@ static int stand_in(void *arg, const struct item *item)
 		name->address[name->n++] = numbered(stand_in_range(standing), number);
 		name->address[name->n++] = numbered(&stand_in_range6, number);
 	}
-	name->known = true;
+	name->known = name->made_up = true;
 	return 0;
 }
 

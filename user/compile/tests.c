@@ -19,7 +19,7 @@ struct end {
 	bool has_zone;
 	enum weir_kind kind[2]; /* deduced, and the other one that it might be */
 	int nr_kinds;
-	char text[ADDR_TEXT_LEN];
+	char text[280];
 };
 
 struct run {
@@ -328,6 +328,20 @@ static bool is_container(const struct run *run, const struct weir_addr *address)
 	return false;
 }
 
+/* Ends in messages: an address, or the name where that says more than the number of a unit or a stand-in's address. */
+static void describe(const struct run *run, struct end *end)
+{
+	addr_format(&end->address, end->text);
+	for (size_t i = 0; run->env && i < run->env->nr_names; i++) {
+		const struct env_name *name = &run->env->name[i];
+
+		if ((name->made_up || name->kind == ITEM_UNIT) &&
+		    list_contains(name->address, name->n, &end->address))
+			snprintf(end->text, sizeof(end->text), "{%s: %s}", item_key(name->kind),
+				 name->name);
+	}
+}
+
 /* The number of a unit: sockets of this node. */
 static bool is_unit(const struct run *run, const struct weir_addr *address)
 {
@@ -552,8 +566,8 @@ static void run_test(const struct run *run, const struct test_case *test, struct
 	set_kinds(run, &test->to, test->home_to, &to);
 	set_zone(run, &test->from, &from);
 	set_zone(run, &test->to, &to);
-	addr_format(&from.address, from.text);
-	addr_format(&to.address, to.text);
+	describe(run, &from);
+	describe(run, &to);
 	ret->passed = judge(run, test, &from, &to, ret->text, sizeof(ret->text));
 }
 
