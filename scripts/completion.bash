@@ -17,7 +17,7 @@ _weir() {
 		mapfile -t COMPREPLY < <(compgen -W "$(ls /run/netns 2>/dev/null)" -- "$word")
 		return
 		;;
-	--pin-dir | --engine | --file)
+	--pin-dir | --engine | --file | --env-file)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;

@@ -291,8 +291,8 @@ const struct command command_block = {
 	"Drops packets from and to these addresses at the first hook that they meet, established\n"
 	"connections too, without a change of policy. Addresses in never_block of the policy and\n"
 	"what no policy may break (ARP, neighbour discovery, DHCP) go on. Blocking again sets a\n"
-	"new time. Blocks survive `weir apply`, not a reboot. All addresses are read before any\n"
-	"is blocked; a million lines take some seconds.\n\n"
+	"new time. Blocks survive `weir apply`, and a reboot where the policy says so. All\n"
+	"addresses are read before any is blocked; a million lines take some seconds.\n\n"
 	"  weir block 203.0.113.9 --for 10m\n"
 	"  weir block 2001:db8:bad::/48\n"
 	"  weir block --file /etc/weir/bad.txt --for 1d",

@@ -200,8 +200,9 @@ static int option_set(const struct cmd_option *option, const char *value, char *
 		return 0;
 	case OPTION_TEXT:
 		*(const char **)option->into = value;
-		err = *value ? 0 : -EINVAL;
-		break;
+		return *value
+			   ? 0
+			   : why_fail(why, "--%s: wants %s, found nothing", option->name, wanted);
 	case OPTION_NUMBER:
 		err = units_parse_number(value, option->into, &wanted);
 		break;

@@ -500,6 +500,7 @@ int show_segments(struct view *view, const struct show_options *options)
 	struct listing l = {.view = view, .list = json_array()};
 	_cleanup_(environment_free) struct environment env = {};
 	_cleanup_diag_ struct diag diag = {};
+	bool found = false;
 	int err;
 
 	/* Here the lists of addresses count: the policy is read again, with the files that it names. */
@@ -517,8 +518,15 @@ int show_segments(struct view *view, const struct show_options *options)
 	}
 	table_begin(&l.table, heads);
 	for (size_t i = 0; i < view->policy->nr_segments && !err; i++)
-		if (!options->word || !strcmp(options->word, view->policy->segment[i].name))
+		if (!options->word || !strcmp(options->word, view->policy->segment[i].name)) {
 			err = segment_row(&l, &view->policy->segment[i], &env);
+			found = true;
+		}
+	if (options->word && !found) {
+		json_decref(l.list);
+		diag_fail(&diag, -ENOENT, NULL, "no segment is called \"%s\"", options->word);
+		return cmd_fail(view->ctx, -ENOENT, &diag, NULL);
+	}
 	return listing_end(&l, err);
 }
 

@@ -122,7 +122,8 @@ static int name_json(void *arg, const struct name_state *state)
 
 	json_put_text(object, "kind", item_key(state->kind));
 	json_put_text(object, "name", state->name);
-	json_put_int(object, "addresses", state->n);
+	/* Of a unit there is a number that is for the tables alone. */
+	json_put_int(object, "addresses", state->kind == ITEM_UNIT ? 0 : state->n);
 	json_put_bool(object, "known", state->known);
 	json_put(object, "answered", json_time(state->since_ns));
 	json_put(object, "age_ns",
@@ -201,11 +202,13 @@ void print_names_head(const struct names_status *status)
 	if (!status->names)
 		return;
 	print_engine(status);
-	printf("  %-11s %s", "names",
-	       text_number(policy_follows(status->policy), "is followed", "are followed", a));
+	printf("  %-11s %s, ", "names", text_count(policy_follows(status->policy), a));
 	if (!status->daemon)
-		printf(", %sfixed as they were at apply%s", term_begin(CAREFUL), term_end(CAREFUL));
-	else if (following->updates)
+		printf("%snot followed: fixed as they were at apply%s", term_begin(CAREFUL),
+		       term_end(CAREFUL));
+	else
+		printf("followed");
+	if (status->daemon && following->updates)
 		printf("; last change %s ago, in force after %.1f ms (%s us of work)",
 		       text_span(age(following->at_ns), b), (double)following->latency_ns / 1e6,
 		       text_count(following->work_ns / 1000, c));
@@ -220,7 +223,7 @@ static int name_row(void *arg, const struct name_state *state)
 	bool good = state->known && !state->error;
 
 	table_cell(table, "%s", text_followed(state->kind, state->name, text, sizeof(text)));
-	table_cell(table, "%s", text_count(state->n, a));
+	table_cell(table, "%s", state->kind == ITEM_UNIT ? "-" : text_count(state->n, a));
 	table_cell(table, "%s", state->since_ns ? text_span(age(state->since_ns), a) : "never");
 	if (state->error)
 		table_cell(table, "%s", state->error);

@@ -85,6 +85,7 @@ const struct command command_rollback = {
     .help =
 	"Puts the previous policy in force again, from a trial or from a final apply, at once and\n"
 	"without reading any file: its tables are still in the kernel. One step back: what\n"
-	"was gone back from, or fell back, does not return this way; apply it again.",
+	"was gone back from, or fell back, does not return this way; apply it again. There is\n"
+	"none once `weir run` has put new addresses of followed names in force.",
     .run = cmd_rollback,
 };

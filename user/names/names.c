@@ -534,18 +534,20 @@ static const json_t *host_saved(const struct followed *names, const char *name)
 static int engine_path(const char *engine, const char **ret, struct diag *diag)
 {
 	static const char scheme[] = "unix://";
+	const char *path = engine;
 
 	if (strncmp(engine, scheme, strlen(scheme)) == 0)
-		engine += strlen(scheme);
-	if (*engine != '/')
+		path += strlen(scheme);
+	if (*path != '/')
 		return diag_fail(diag, -EINVAL, NULL,
 				 "engine \"%.200s\": wanted a unix socket, unix:///PATH or /PATH",
 				 engine);
 	/* As long as fits into the address of a socket. */
-	if (strlen(engine) > 107)
-		return diag_fail(diag, -EINVAL, NULL, "engine \"%.200s\": the path is too long",
+	if (strlen(path) > 107)
+		return diag_fail(diag, -EINVAL, NULL,
+				 "engine \"%.200s\": a socket's path has at most 107 bytes",
 				 engine);
-	*ret = engine;
+	*ret = path;
 	return 0;
 }
 
