@@ -201,8 +201,30 @@ static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx
 	return judge_both(ctx, v);
 }
 
-/** decide_workload_in() - a packet that enters a workload: its ingress, and the node's egress where it was made here. */
-static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx, struct visit *v)
+/*
+ * Was there a hook where this packet came in? A workload's may not be in place yet, though it is known; and what is known
+ * as nobody's may have become a port of a guarded bridge, where the bridge's own hook stands before the rest.
+ */
+static __always_inline int came_judged(const struct visit *v, int hooked)
+{
+	const struct weir_iface *came = iface_find(v->arrived), *own;
+
+	if (!came || hooked)
+		return came != 0;
+	if (came->flags & WEIR_IF_WORKLOAD)
+		return 0;
+	if (came->flags & (WEIR_IF_NIC | WEIR_IF_BRIDGE | WEIR_IF_GUARD))
+		return 1;
+	own = iface_find(v->ifindex);
+	return !own || !(own->flags & WEIR_IF_PORT);
+}
+
+/**
+ * decide_workload_in() - a packet that enters a workload: its ingress, and the node's egress where it was made here.
+ * @hooked: a workload's hook, or that of a guarded bridge, let it pass on its way here
+ */
+static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx, struct visit *v,
+							   int hooked)
 {
 	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
 	const struct packet *pkt = &v->pkt;
@@ -211,8 +233,7 @@ static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx,
 
 	if (!config)
 		return WEIR_NO_POLICY;
-	/* Its hooks may not be in place: whatever it sends is unjudged. */
-	if (v->arrived && !iface_find(v->arrived))
+	if (v->arrived && !came_judged(v, hooked))
 		return WEIR_UNKNOWN_INTERFACE;
 	if (neighbour_set(pkt))
 		return WEIR_OK;

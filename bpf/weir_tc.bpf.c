@@ -91,9 +91,9 @@ static __always_inline int verdict(struct __sk_buff *skb, struct visit *v, enum 
 }
 
 /*
- * A workload's hook tells the hook of its bridge that it let this packet pass: the bridge does not say by which port one
- * came, and a port without hooks may send in the name of another's. tc_index is nobody else's in between; test runs
- * cannot set it.
+ * A workload's hook tells those of its bridge and of the other ports that it let this packet pass: the bridge does not
+ * say by which port one came, and a port without hooks may send in the name of another's. So does the bridge's own, of
+ * what comes from elsewhere. tc_index is nobody else's in between; test runs cannot set it.
  */
 static __always_inline __u16 hooked(void)
 {
@@ -202,7 +202,9 @@ int weir_wl_in(struct __sk_buff *skb)
 	v->arrived = skb->ingress_ifindex;
 	why = read_packet(skb, v, 14);
 	if (why == WEIR_OK)
-		why = decide_workload_in(skb, v);
+		why = decide_workload_in(skb, v, came_by_a_hook(skb));
+	/* What it hands on speaks for itself again. */
+	skb->tc_index = 0;
 	return verdict(skb, v, why);
 }
 
@@ -234,6 +236,7 @@ int weir_br_out(struct __sk_buff *skb)
 	why = read_packet(skb, v, 14);
 	if (why == WEIR_OK)
 		why = decide_bridge_out(v);
+	skb->tc_index = hooked();
 	return verdict(skb, v, why);
 }
 

@@ -68,4 +68,32 @@ ip -n "$LAB-late" addr flush dev eth0
 ip -n "$LAB-late" addr add 10.9.0.4/24 dev eth0
 weir apply "$TMP/policy.yaml" >/dev/null
 reach "once it is bound it is one of them" late tcp:10.9.0.1:9000=open tcp:10.9.0.2:9000=open
+
+# Whoever may give itself addresses takes the bridge's link-local one, and a neighbour's: on one link they stay whose they are.
+link_local() { ip -n "$LAB-$1" -6 -j addr show dev "$2" scope link | json "[a['local'] for l in d for a in l.get('addr_info', []) if 'local' in a][0]"; }
+for address in "$(link_local node br-back)" "$(link_local one eth0)"; do
+	ip -n "$LAB-late" addr add "$address/64" dev eth0 nodad
+done
+weir apply "$TMP/policy.yaml" >/dev/null
+same "an address of the same link is not bound twice" "$("$BPFTOOL" -j map dump pinned "/sys/fs/bpf/weir/$LAB-node/maps/weir_local" |
+	"$PYTHON" -c 'import ipaddress, json, sys
+late, wanted = int(sys.argv[1]), {ipaddress.ip_address(a).packed for a in sys.argv[2:]}
+def raw(value):
+    return bytes(int(b, 16) for b in value)
+print(sum(int.from_bytes(raw(e["value"])[4:8], "little") == late and any(w in raw(e["key"]) for w in wanted) for e in json.load(sys.stdin)))' \
+		"$(ip -n "$LAB-node" -j link show dev vethlate | json "d[0]['ifindex']")" \
+		"$(link_local node br-back)" "$(link_local one eth0)")" 0
+
+# An index that is used again: known as a workload's, bound, and without a hook until somebody looks.
+index=$(ip -n "$LAB-node" -j link show dev vethtwo | json "d[0]['ifindex']")
+ip -n "$LAB-node" link del vethtwo
+ip -n "$LAB-node" link add vethtwo index "$index" type veth peer name eth0 netns "$LAB-two"
+ip -n "$LAB-node" link set vethtwo master br-back up
+ip -n "$LAB-two" link set eth0 up
+before=$(reason unknown_interface)
+at two "$WIRE" send --dev eth0 --dmac "$(mac_of one)" --from 10.9.0.3 --to 10.9.0.2 --proto udp --dport 9005 --count 50 >/dev/null
+sleep 0.2
+same "a port without hooks reaches none that has, though it is known and sends from what was bound to it" \
+	"$(grep -c 'udp 9005 10.9.0.3' "$TMP/one.log" || true)" 0
+between "which is counted" "$(($(reason unknown_interface) - before))" 50 60
 finish
