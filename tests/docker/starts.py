@@ -246,16 +246,17 @@ def start_senders():
 
 
 class Links:
-    """RTM_NEWLINK of veths in the node, and when their pins appeared."""
+    """RTM_NEWLINK of veths in the node, and when both their hooks were there: a filter in each direction, or pinned links."""
 
     def __init__(self):
         with inside(role("node")):
             self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-            self.socket.bind((0, 1))  # RTMGRP_LINK
+            self.socket.bind((0, 1 | 8))  # RTMGRP_LINK, RTMGRP_TC
         self.socket.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)
         self.pins = f"/sys/fs/bpf/weir/{os.environ['LAB']}-node/links"
         self.known = set()
         self.created = {}
+        self.filters, self.hooked = {}, {}
         self.waiting = {}
         self.took = []
         self.never = 0
@@ -276,6 +277,10 @@ class Links:
         while len(data) >= 32:
             length, kind = struct.unpack_from("=IH", data)
             index = struct.unpack_from("=i", data, 20)[0]
+            if kind == 44:  # RTM_NEWTFILTER
+                self.filter(index, struct.unpack_from("=I", data, 28)[0], now)
+                data = data[(length + 3) & ~3 :]
+                continue
             name, master = None, 0
             at = 32
             while at + 4 <= length:
@@ -290,18 +295,28 @@ class Links:
                 self.created.setdefault(index, now)
                 if master and index not in self.known:
                     self.known.add(index)
-                    self.waiting[index] = (name, self.created[index])
+                    if index in self.hooked:  # before it was in its bridge
+                        self.took.append(self.hooked[index] - self.created[index])
+                    else:
+                        self.waiting[index] = (name, self.created[index])
             elif kind == 17 and self.waiting.pop(index, None):
                 self.never += 1
             data = data[(length + 3) & ~3 :]
 
+    def filter(self, index, parent, now):
+        self.filters.setdefault(index, set()).add(parent)
+        if len(self.filters[index]) == 2:
+            self.hooked.setdefault(index, now)
+            if index in self.waiting:
+                self.took.append(now - self.waiting.pop(index)[1])
+
     def look(self, now):
         try:
-            pinned = {p.rsplit("-", 1)[0] for p in os.listdir(self.pins)}
+            pinned = collections.Counter(p.rsplit("-", 1)[0] for p in os.listdir(self.pins))
         except FileNotFoundError:
             return
         for index, (name, since) in list(self.waiting.items()):
-            if name in pinned:
+            if pinned[name] == 2:
                 self.took.append(now - since)
                 del self.waiting[index]
             elif now - since > 5e9:
