@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char PREFIX_WHY_HOST_BITS[] = "bits beyond the prefix length are set";
@@ -242,4 +243,17 @@ int prefix_compare(const void *a, const void *b)
 
 	/* ::/0 and 0.0.0.0/0 begin at different addresses: the family needs no look. */
 	return order ? order : (int)x->length - (int)y->length;
+}
+
+size_t prefix_sort(struct prefix *list, size_t n)
+{
+	size_t kept = 0;
+
+	if (n)
+		qsort(list, n, sizeof(*list), prefix_compare);
+	for (size_t i = 0; i < n; i++) {
+		if (!kept || prefix_compare(&list[kept - 1], &list[i]))
+			list[kept++] = list[i];
+	}
+	return kept;
 }

@@ -49,6 +49,9 @@ struct weir_addr addr_mask(const struct weir_addr *address, unsigned int length)
 /** prefix_compare() - for qsort() and bsearch(): by address, then the shorter first. */
 int prefix_compare(const void *a, const void *b);
 
+/** prefix_sort() - by prefix_compare(), each once. Returns how many are left. */
+size_t prefix_sort(struct prefix *list, size_t n);
+
 bool prefix_contains(const struct prefix *prefix, const struct weir_addr *address);
 
 #endif

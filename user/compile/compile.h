@@ -44,6 +44,8 @@ struct environment {
 /** environment_read() - interfaces, addresses and sysctls of the current network namespace; needs no privilege. */
 int environment_read(struct environment *ret, struct diag *diag);
 void environment_free(struct environment *env);
+/** environment_forget_names() - release what followed names and the engine put there; nothing of it is left. */
+void environment_forget_names(struct environment *env);
 
 /** environment_name() - what a followed name stands for; NULL: nobody asked for it. */
 const struct env_name *environment_name(const struct environment *env, enum item_kind kind,

@@ -145,11 +145,8 @@ int environment_read(struct environment *ret, struct diag *diag)
 	return 0;
 }
 
-void environment_free(struct environment *env)
+void environment_forget_names(struct environment *env)
 {
-	for (size_t i = 0; i < env->nr_interfaces; i++)
-		free(env->interface[i].address);
-	free(env->interface);
 	for (size_t i = 0; i < env->nr_names; i++) {
 		free(env->name[i].name);
 		free(env->name[i].address);
@@ -157,6 +154,17 @@ void environment_free(struct environment *env)
 	free(env->name);
 	free(env->engine_subnet);
 	free(env->engine_address);
+	env->name = NULL;
+	env->engine_subnet = env->engine_address = NULL;
+	env->nr_names = env->nr_engine_subnets = env->nr_engine_addresses = 0;
+}
+
+void environment_free(struct environment *env)
+{
+	for (size_t i = 0; i < env->nr_interfaces; i++)
+		free(env->interface[i].address);
+	free(env->interface);
+	environment_forget_names(env);
 	memset(env, 0, sizeof(*env));
 }
 

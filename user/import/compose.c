@@ -71,6 +71,6 @@ int import_compose(const char *const *paths, size_t n, const struct import_optio
 	struct import im = {.options = options, .diag = diag};
 	int err = import(&im, paths, n, ret_text, ret_project);
 
-	import_release(&im);
+	arena_free(&im.arena);
 	return err;
 }

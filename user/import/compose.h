@@ -5,6 +5,7 @@
 
 #include <linux/types.h>
 
+#include "base/arena.h"
 #include "import/import.h"
 
 #define YAML_MAX_DEPTH 64
@@ -38,14 +39,14 @@ struct variable {
 };
 
 /**
- * struct import - what is known while files are read; all memory is in @chunks and goes at once.
+ * struct import - what is known while files are read; all memory is in @arena and goes at once.
  * @directory: of the project, where .env is and whose name it may have
  * @reported:  names of variables that were found unset, each said once
  */
 struct import {
 	const struct import_options *options;
 	struct diag *diag;
-	struct import_chunk *chunks;
+	struct arena arena;
 	const char *directory;
 	size_t nr_nodes;
 	struct variable *variable;
@@ -59,7 +60,6 @@ struct import {
 
 /* Memory that lives as long as the import; zeroed. NULL: none left. */
 void *import_alloc(struct import *im, size_t size);
-void import_release(struct import *im);
 char *import_text(struct import *im, const char *text, size_t len);
 char *import_format(struct import *im, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -5,56 +5,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
-
-#define CHUNK_BYTES 65536
-
-struct import_chunk {
-	struct import_chunk *next;
-	size_t used, size;
-	_Alignas(max_align_t) char data[];
-};
 
 void *import_alloc(struct import *im, size_t size)
 {
-	struct import_chunk *chunk = im->chunks;
-	void *p;
-
-	size = (size + 15) & ~(size_t)15;
-	if (!chunk || chunk->size - chunk->used < size) {
-		size_t room = size > CHUNK_BYTES ? size : CHUNK_BYTES;
-
-		chunk = malloc(sizeof(*chunk) + room);
-		if (!chunk)
-			return NULL;
-		*chunk = (struct import_chunk){.next = im->chunks, .size = room};
-		im->chunks = chunk;
-	}
-	p = chunk->data + chunk->used;
-	chunk->used += size;
-	return memset(p, 0, size);
-}
-
-void import_release(struct import *im)
-{
-	while (im->chunks) {
-		struct import_chunk *next = im->chunks->next;
-
-		free(im->chunks);
-		im->chunks = next;
-	}
+	return arena_alloc(&im->arena, size);
 }
 
 char *import_text(struct import *im, const char *text, size_t len)
 {
-	char *copy = import_alloc(im, len + 1);
-
-	if (copy && len)
-		memcpy(copy, text, len);
-	return copy;
+	return arena_text(&im->arena, text, len);
 }
 
 char *import_format(struct import *im, const char *format, ...)
@@ -91,26 +54,6 @@ void *import_append(struct import *im, void *array, size_t *n, size_t *room, siz
 	return *elements + size * (*n)++;
 }
 
-/* Up to IMPORT_MAX_BYTES + 1 bytes, so that a longer file is seen to be longer. */
-static int slurp(int fd, char *text, size_t *ret_len)
-{
-	size_t len = 0;
-	ssize_t n;
-
-	while (len <= IMPORT_MAX_BYTES) {
-		n = read(fd, text + len, IMPORT_MAX_BYTES + 1 - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	*ret_len = len;
-	return len > IMPORT_MAX_BYTES ? -EFBIG : 0;
-}
-
 int file_read(struct import *im, const char *path, char **ret, size_t *ret_len)
 {
 	_cleanup_free_ char *text = malloc(IMPORT_MAX_BYTES + 1);
@@ -128,7 +71,7 @@ int file_read(struct import *im, const char *path, char **ret, size_t *ret_len)
 			return diag_fail(im->diag, err, &at, "cannot be read: %s", strerror(-err));
 		}
 	}
-	err = slurp(fd, text, ret_len);
+	err = file_slurp(fd, text, IMPORT_MAX_BYTES, ret_len);
 	if (err == -EFBIG)
 		return diag_fail(im->diag, err, &at, "is larger than %d bytes", IMPORT_MAX_BYTES);
 	if (err)

@@ -9,6 +9,7 @@
 #include <libfyaml.h>
 
 #include "base/mem.h"
+#include "policy/events.h"
 
 /**
  * struct build - the tree while events come in.
@@ -332,8 +333,9 @@ static int on_alias(struct build *build, struct fy_event *event)
 }
 
 /* Returns 0, -errno, or 1 when nothing more needs to be read. */
-static int on_event(struct build *build, struct fy_event *event)
+static int on_event(void *arg, struct fy_event *event)
 {
+	struct build *build = arg;
 	struct position at = {.file = build->file};
 
 	switch (event->type) {
@@ -364,57 +366,6 @@ static int on_event(struct build *build, struct fy_event *event)
 	}
 }
 
-/* What the YAML library found wrong: the first of its errors. */
-static int yaml_error(struct build *build, struct fy_diag *collected)
-{
-	struct position at = {.file = build->file};
-	struct fy_diag_error *error;
-	void *iterator = NULL;
-
-	error = fy_diag_errors_iterate(collected, &iterator);
-	if (!error)
-		return import_fail(build->im, &at, "this is not valid YAML");
-	if (error->line > 0) {
-		at.line = error->line;
-		at.column = error->column > 0 ? error->column : 1;
-	}
-	return import_fail(build->im, &at, "this is not valid YAML: %s", error->msg);
-}
-
-static void say_nothing(struct fy_diag *diag, void *user, const char *text, size_t len)
-{
-}
-
-static int read_events(struct build *build)
-{
-	struct fy_diag_cfg diag_config;
-	struct fy_parse_cfg config = {.flags = FYPCF_QUIET | FYPCF_JSON_NONE};
-	struct fy_parser *parser = NULL;
-	struct fy_event *event;
-	int err = -ENOMEM;
-
-	fy_diag_cfg_default(&diag_config);
-	diag_config.fp = NULL;
-	diag_config.output_fn = say_nothing;
-	config.diag = fy_diag_create(&diag_config);
-	if (!config.diag)
-		return -ENOMEM;
-	fy_diag_set_collect_errors(config.diag, true);
-	parser = fy_parser_create(&config);
-	if (parser && !fy_parser_set_string(parser, build->text, build->len)) {
-		do {
-			event = fy_parser_parse(parser);
-			err = event ? on_event(build, event) : yaml_error(build, config.diag);
-			if (event)
-				fy_parser_event_free(parser, event);
-		} while (!err);
-	}
-	if (parser)
-		fy_parser_destroy(parser);
-	fy_diag_destroy(config.diag);
-	return err > 0 ? 0 : err;
-}
-
 /* The YAML library is given text only: no zero bytes, no control characters. */
 static int check_text(struct build *build)
 {
@@ -440,7 +391,7 @@ int yaml_read(struct import *im, const char *text, size_t len, const char *file,
 	int err = check_text(&build);
 
 	if (!err)
-		err = read_events(&build);
+		err = yaml_events(text, len, file, on_event, &build, im->diag);
 	if (!err)
 		*ret = build.root;
 	return err;

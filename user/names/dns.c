@@ -208,20 +208,6 @@ static bool is_nobody(int status)
 	return status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_ENONAME;
 }
 
-/* Sorted, each once. */
-static size_t sort_out(struct prefix *list, size_t n)
-{
-	size_t kept = 0;
-
-	if (n)
-		qsort(list, n, sizeof(*list), prefix_compare);
-	for (size_t i = 0; i < n; i++) {
-		if (!kept || prefix_compare(&list[kept - 1], &list[i]))
-			list[kept++] = list[i];
-	}
-	return kept;
-}
-
 static void join_families(struct dns_host *host)
 {
 	size_t n = host->family[0].n + host->family[1].n;
@@ -234,7 +220,7 @@ static void join_families(struct dns_host *host)
 			memcpy(list + at, host->family[i].address,
 			       host->family[i].n * sizeof(*list));
 	}
-	n = sort_out(list, n);
+	n = prefix_sort(list, n);
 	if (n != host->n || (n && memcmp(list, host->address, n * sizeof(*list))))
 		host->dns->revision++;
 	free(host->address);
@@ -336,7 +322,7 @@ static void take_nodes(struct family *family, const struct ares_addrinfo *info)
 			slot->length = 128;
 		}
 	}
-	family->nr_fresh = sort_out(family->fresh, family->nr_fresh);
+	family->nr_fresh = prefix_sort(family->fresh, family->nr_fresh);
 }
 
 static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *info)

@@ -75,19 +75,6 @@ static bool same_list(const struct prefix *a, size_t n, const struct prefix *b, 
 	return n == m && (!n || memcmp(a, b, n * sizeof(*a)) == 0);
 }
 
-static size_t sort_out(struct prefix *list, size_t n)
-{
-	size_t kept = 0;
-
-	if (n)
-		qsort(list, n, sizeof(*list), prefix_compare);
-	for (size_t i = 0; i < n; i++) {
-		if (!kept || prefix_compare(&list[kept - 1], &list[i]))
-			list[kept++] = list[i];
-	}
-	return kept;
-}
-
 static int copy_list(const struct prefix *list, size_t n, struct prefix **ret)
 {
 	struct prefix *copy = calloc(n + 1, sizeof(*copy));
@@ -274,7 +261,7 @@ static int add_subnets(const struct model *model, struct engine_part *part)
 			*slot = network->subnet[j];
 		}
 	}
-	part->nr_subnets = sort_out(part->subnet, part->nr_subnets);
+	part->nr_subnets = prefix_sort(part->subnet, part->nr_subnets);
 	return 0;
 }
 
@@ -307,7 +294,7 @@ static int only_gone(struct followed *names, const struct model *model)
 
 	for (size_t i = 0; i < model->nr_containers && !err; i++)
 		err = add_attached(model->container[i], &fresh);
-	fresh.nr_addresses = sort_out(fresh.address, fresh.nr_addresses);
+	fresh.nr_addresses = prefix_sort(fresh.address, fresh.nr_addresses);
 	if (!err)
 		err = note_gone(names, &fresh);
 	part_free(&fresh);
@@ -338,7 +325,7 @@ static void take_lists(struct answers *answers, const struct engine_view *view)
 
 		if (!is_engines(wanted->kind))
 			continue;
-		list->n = sort_out(list->address, list->n);
+		list->n = prefix_sort(list->address, list->n);
 		free(wanted->address);
 		wanted->address = TAKE_PTR(list->address);
 		wanted->n = list->n;
@@ -368,7 +355,7 @@ static int answer_engine(struct followed *names)
 	find_networks(&answers, view.model);
 	for (size_t i = 0; i < view.model->nr_containers && !answers.err; i++)
 		add_container(&answers, view.model, view.model->container[i], &fresh);
-	fresh.nr_addresses = sort_out(fresh.address, fresh.nr_addresses);
+	fresh.nr_addresses = prefix_sort(fresh.address, fresh.nr_addresses);
 	if (!answers.err)
 		answers.err = note_gone(names, &fresh);
 	if (!answers.err) {
@@ -955,13 +942,7 @@ int names_fill(struct followed *names, struct environment *env)
 		environment_free(&fresh);
 		return err;
 	}
-	for (size_t i = 0; i < env->nr_names; i++) {
-		free(env->name[i].name);
-		free(env->name[i].address);
-	}
-	free(env->name);
-	free(env->engine_subnet);
-	free(env->engine_address);
+	environment_forget_names(env);
 	env->name = fresh.name;
 	env->nr_names = fresh.nr_names;
 	env->engine_subnet = fresh.engine_subnet;
@@ -984,7 +965,7 @@ int names_gone(struct followed *names, struct prefix **ret, size_t *ret_n)
 						   sizeof(*now->address), prefix_compare))
 			names->gone[n++] = names->gone[i];
 	}
-	n = sort_out(names->gone, n);
+	n = prefix_sort(names->gone, n);
 	*ret = TAKE_PTR(names->gone);
 	*ret_n = n;
 	names->nr_gone = 0;

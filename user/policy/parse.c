@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "policy/reader.h"
 
@@ -111,26 +112,6 @@ static int read_text(struct reader *reader, const char *text, size_t len)
 	return err;
 }
 
-/* Up to POLICY_MAX_BYTES + 1 bytes, so that a longer file is seen to be longer. */
-static int slurp(int fd, char *text, size_t *ret_len)
-{
-	size_t len = 0;
-	ssize_t n;
-
-	while (len <= POLICY_MAX_BYTES) {
-		n = read(fd, text + len, POLICY_MAX_BYTES + 1 - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += n;
-	}
-	*ret_len = len;
-	return len > POLICY_MAX_BYTES ? -EFBIG : 0;
-}
-
 static int read_file(struct reader *reader, const char *path)
 {
 	_cleanup_free_ char *text = malloc(POLICY_MAX_BYTES + 1);
@@ -151,7 +132,7 @@ static int read_file(struct reader *reader, const char *path)
 					 strerror(-err));
 		}
 	}
-	err = slurp(fd, text, &len);
+	err = file_slurp(fd, text, POLICY_MAX_BYTES, &len);
 	if (err == -EFBIG)
 		return diag_fail(reader->diag, err, &at, "is larger than %d bytes",
 				 POLICY_MAX_BYTES);

@@ -8,53 +8,22 @@
 
 #include <libfyaml.h>
 
+#include "base/arena.h"
 #include "base/mem.h"
+#include "policy/events.h"
 #include "policy/model.h"
 
-/* Nodes and their texts live in chunks and go all at once. */
-#define CHUNK_BYTES 65536
-
-struct chunk {
-	struct chunk *next;
-	size_t used, size;
-	_Alignas(max_align_t) char data[];
-};
-
+/* Nodes and their texts go all at once. */
 struct tree {
-	struct chunk *chunks;
+	struct arena arena;
 	struct node *root;
 };
-
-static void *tree_alloc(struct tree *tree, size_t size)
-{
-	struct chunk *chunk = tree->chunks;
-	void *p;
-
-	size = (size + 15) & ~(size_t)15;
-	if (!chunk || chunk->size - chunk->used < size) {
-		size_t room = size > CHUNK_BYTES ? size : CHUNK_BYTES;
-
-		chunk = malloc(sizeof(*chunk) + room);
-		if (!chunk)
-			return NULL;
-		*chunk = (struct chunk){.next = tree->chunks, .size = room};
-		tree->chunks = chunk;
-	}
-	p = chunk->data + chunk->used;
-	chunk->used += size;
-	return memset(p, 0, size);
-}
 
 void tree_free(struct tree *tree)
 {
 	if (!tree)
 		return;
-	while (tree->chunks) {
-		struct chunk *next = tree->chunks->next;
-
-		free(tree->chunks);
-		tree->chunks = next;
-	}
+	arena_free(&tree->arena);
 	free(tree);
 }
 
@@ -230,13 +199,10 @@ static int scalar_text(struct build *build, struct node *node, struct fy_token *
 {
 	size_t len = 0;
 	const char *text = fy_token_get_text(token, &len);
-	char *copy = tree_alloc(build->tree, len + 1);
 
-	if (!copy)
+	node->text = arena_text(&build->tree->arena, text, len);
+	if (!node->text)
 		return -ENOMEM;
-	if (text)
-		memcpy(copy, text, len);
-	node->text = copy;
 	for (size_t i = 0; text && i < len; i++)
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return reject(
@@ -248,7 +214,7 @@ static int scalar_text(struct build *build, struct node *node, struct fy_token *
 static int on_node(struct build *build, struct fy_event *event, enum node_kind kind,
 		   struct fy_token *anchor, struct fy_token *tag)
 {
-	struct node *node = tree_alloc(build->tree, sizeof(*node));
+	struct node *node = arena_alloc(&build->tree->arena, sizeof(*node));
 	struct fy_token *value = kind == NODE_SCALAR ? event->scalar.value : NULL;
 	enum fy_scalar_style style = value ? fy_token_scalar_style(value) : FYSS_PLAIN;
 	int err;
@@ -294,8 +260,9 @@ static int on_document(struct build *build, struct fy_event *event)
 }
 
 /* Returns 0, -errno, or 1 when nothing more needs to be read. */
-static int on_event(struct build *build, struct fy_event *event)
+static int on_event(void *arg, struct fy_event *event)
 {
+	struct build *build = arg;
 	struct position at;
 
 	switch (event->type) {
@@ -320,57 +287,6 @@ static int on_event(struct build *build, struct fy_event *event)
 	default:
 		return 0;
 	}
-}
-
-/* What the YAML library found wrong: the first of its errors. */
-static int yaml_error(struct build *build, struct fy_diag *collected)
-{
-	struct position at = {.file = build->file};
-	struct fy_diag_error *error;
-	void *iterator = NULL;
-
-	error = fy_diag_errors_iterate(collected, &iterator);
-	if (!error)
-		return diag_fail(build->diag, -EINVAL, &at, "this is not valid YAML");
-	if (error->line > 0) {
-		at.line = error->line;
-		at.column = error->column > 0 ? error->column : 1;
-	}
-	return diag_fail(build->diag, -EINVAL, &at, "this is not valid YAML: %s", error->msg);
-}
-
-static void say_nothing(struct fy_diag *diag, void *user, const char *text, size_t len)
-{
-}
-
-static int read_events(struct build *build)
-{
-	struct fy_diag_cfg diag_config;
-	struct fy_parse_cfg config = {.flags = FYPCF_QUIET | FYPCF_JSON_NONE};
-	struct fy_parser *parser = NULL;
-	struct fy_event *event;
-	int err = -ENOMEM;
-
-	fy_diag_cfg_default(&diag_config);
-	diag_config.fp = NULL;
-	diag_config.output_fn = say_nothing;
-	config.diag = fy_diag_create(&diag_config);
-	if (!config.diag)
-		return -ENOMEM;
-	fy_diag_set_collect_errors(config.diag, true);
-	parser = fy_parser_create(&config);
-	if (parser && !fy_parser_set_string(parser, build->text, build->len)) {
-		do {
-			event = fy_parser_parse(parser);
-			err = event ? on_event(build, event) : yaml_error(build, config.diag);
-			if (event)
-				fy_parser_event_free(parser, event);
-		} while (!err);
-	}
-	if (parser)
-		fy_parser_destroy(parser);
-	fy_diag_destroy(config.diag);
-	return err > 0 ? 0 : err;
 }
 
 /* Length of the UTF-8 sequence at @p, 0 when it is none: overlong forms and surrogates are none. */
@@ -428,7 +344,7 @@ int yaml_parse(const char *text, size_t len, const char *file, struct tree **ret
 	build.tree = calloc(1, sizeof(*build.tree));
 	if (!build.tree)
 		return -ENOMEM;
-	err = read_events(&build);
+	err = yaml_events(text, len, file, on_event, &build, diag);
 	if (!err && !build.tree->root)
 		err = reject(&build, &at, "the file holds no policy");
 	if (err) {
