@@ -740,6 +740,27 @@ static void units_are_judged_by_tc_alone(void **state)
 	assert_true(nic_has_xdp());
 }
 
+static int no_tcx(const char *point)
+{
+	return strcmp(point, "tcx") == 0 ? -EOPNOTSUPP : 0;
+}
+
+static void without_tcx_filters_stay_beside_xdp(void **state)
+{
+	sh("ip link add nic7 type veth peer name nic7-in && ip link set nic7 up");
+	kernel_fault = no_tcx;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(apply("interfaces: [nic, nic7]\n"), 0);
+		assert_true(has_hooks("nic7"));
+		follow_all();
+		assert_true(has_hooks("nic7"));
+	}
+	kernel_fault = NULL;
+	sh("tc filter show dev nic7 egress | grep -q weir_nic_out");
+	sh("ip link del nic7");
+	assert_int_equal(apply(POLICY), 0);
+}
+
 static void what_the_kernel_lacks_is_refused_by_name(void **state)
 {
 	_cleanup_free_ char *text = NULL;
@@ -1011,6 +1032,7 @@ int main(void)
 	    cmocka_unit_test_teardown(a_bridge_that_is_named_is_a_nic, tidy),
 	    cmocka_unit_test_teardown(what_fails_leaves_all_as_it_was, tidy),
 	    cmocka_unit_test_teardown(units_are_judged_by_tc_alone, tidy),
+	    cmocka_unit_test_teardown(without_tcx_filters_stay_beside_xdp, tidy),
 	    cmocka_unit_test_teardown(what_the_kernel_lacks_is_refused_by_name, tidy),
 	    cmocka_unit_test_teardown(cgroups_are_replaced_as_a_whole, tidy),
 	    cmocka_unit_test_teardown(zones_follow_the_numbers_of_their_slot, tidy),
