@@ -13,7 +13,7 @@
 #include "audit/paths.h"
 #include "base/addr.h"
 #include "base/mem.h"
-#include "cmd/items.h"
+#include "policy/model.h"
 
 #define COPY	 "policy.yaml"
 #define MANIFEST "manifest.json"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "cmd/items.h"
+#include "policy/model.h"
 
 struct hashing {
 	EVP_MD_CTX *hash;

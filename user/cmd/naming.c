@@ -36,17 +36,6 @@ size_t policy_follows(const struct policy *policy)
 	return n;
 }
 
-static int is_engines(void *arg, struct item *item)
-{
-	return item->kind == ITEM_CONTAINER || item->kind == ITEM_NETWORK ||
-	       item->kind == ITEM_COMPOSE;
-}
-
-bool policy_needs_engine(const struct policy *policy)
-{
-	return policy_each_item(policy, is_engines, NULL) != 0;
-}
-
 /* ---- asking ---- */
 
 static int open_by(int (*open)(const char *engine, const char *memory, struct followed **ret,

@@ -11,8 +11,6 @@
 
 /** policy_follows() - how many different names @policy follows. 0: nobody needs to be asked. */
 size_t policy_follows(const struct policy *policy);
-/** policy_needs_engine() - is one of them a container, a network or a compose service? */
-bool policy_needs_engine(const struct policy *policy);
 
 /** text_followed() - "{container: kato}", as the policy writes it; @buffer holds @size bytes. */
 const char *text_followed(enum item_kind kind, const char *name, char *buffer, size_t size);

@@ -57,6 +57,9 @@ const struct env_name *environment_name(const struct environment *env, enum item
  */
 int environment_stand_in(struct environment *env, const struct policy *policy);
 
+/** environment_unit() - the address that tables know unit @number by (WEIR_UNIT_ADDRESS). */
+struct prefix environment_unit(__u32 number);
+
 /** environment_may_bind() - may a workload with this address be opened? See engine_subnet. */
 bool environment_may_bind(const struct environment *env, const struct weir_addr *address);
 

@@ -260,7 +260,7 @@ static struct prefix numbered(const struct prefix *range, __u32 number)
 	return prefix;
 }
 
-static struct prefix unit_address(__u32 number)
+struct prefix environment_unit(__u32 number)
 {
 	__u32 address = WEIR_UNIT_ADDRESS + number;
 	struct prefix prefix = {.length = 32};
@@ -307,7 +307,7 @@ static int stand_in(void *arg, const struct item *item)
 	if (!name->address)
 		return -ENOMEM;
 	if (unit) {
-		name->address[name->n++] = unit_address(number);
+		name->address[name->n++] = environment_unit(number);
 	} else {
 		name->address[name->n++] = numbered(stand_in_range(standing), number);
 		name->address[name->n++] = numbered(&stand_in_range6, number);

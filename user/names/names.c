@@ -644,33 +644,28 @@ void names_close(struct followed *names)
 
 /* ---- wanting ---- */
 
+/* 0: all numbers are taken. */
 static __u32 free_unit(const struct followed *names)
 {
-	for (__u32 number = 1; number <= WEIR_MAX_UNITS; number++) {
-		bool used = false;
+	bool used[WEIR_MAX_UNITS + 1] = {};
 
-		for (size_t i = 0; i < names->nr_wanted; i++)
-			used = used || names->wanted[i].unit == number;
-		if (!used)
+	for (size_t i = 0; i < names->nr_wanted; i++)
+		used[names->wanted[i].unit] = true;
+	for (__u32 number = 1; number <= WEIR_MAX_UNITS; number++)
+		if (!used[number])
 			return number;
-	}
 	return 0;
 }
 
 /* A unit is known by its number from the start: tables do not depend on its cgroups. */
 static int want_unit(struct followed *names, struct wanted *wanted)
 {
-	__u32 address = WEIR_UNIT_ADDRESS + wanted->unit;
-
 	wanted->address = calloc(1, sizeof(*wanted->address));
 	if (!wanted->address)
 		return -ENOMEM;
+	*wanted->address = environment_unit(wanted->unit);
 	wanted->n = 1;
 	wanted->known = true;
-	wanted->address->length = 32;
-	wanted->address->address.byte[10] = wanted->address->address.byte[11] = 0xff;
-	for (int i = 0; i < 4; i++)
-		wanted->address->address.byte[12 + i] = address >> (24 - 8 * i);
 	return 0;
 }
 
