@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* TC: what leaves by a NIC, what XDP could not see, and both directions of a workload's veth. */
+/* TC: what leaves by a NIC, what XDP could not see, both directions of a workload's veth and of a bridge of workloads. */
 #include <linux/pkt_cls.h>
 
 #define WEIR_CTX __sk_buff
