@@ -202,29 +202,6 @@ int slot_invalidate(struct kernel *kernel, unsigned int slot)
 			 sizeof(none));
 }
 
-int slot_fill(struct kernel *kernel, const struct tables *tables, unsigned int slot,
-	      struct diag *diag)
-{
-	struct source source[NR_TABLES];
-	int err = slot_invalidate(kernel, slot);
-
-	sources_of(tables, source);
-	/* The config is table 0 and goes last: a slot without it holds no policy. */
-	for (int i = NR_TABLES - 1; i >= 0 && !err; i--) {
-		enum map_id id = slot_map(i, slot);
-
-		err = fill_table(&kernel->maps, id, &source[i]);
-		if (err)
-			diag_fail(diag, err, NULL,
-				  err == -EIO ? "%s reads back other than written: %s"
-					      : "cannot fill %s: %s",
-				  map_name(id), strerror(-err));
-	}
-	if (err)
-		slot_invalidate(kernel, slot);
-	return err;
-}
-
 /* ---- only what differs ---- */
 
 bool slot_fits(const struct kernel *kernel, const struct tables *tables, unsigned int slot)
@@ -314,20 +291,28 @@ static int amend_small(const struct maps *maps, enum map_id id, const struct sou
 	return err ? err : compare(maps->fd[id], source);
 }
 
-int slot_amend(struct kernel *kernel, const struct tables *tables, unsigned int slot,
-	       size_t *ret_bytes, struct diag *diag)
+/* @written: NULL: everything, else only what differs, and how many bytes that was. */
+static int write_table(const struct maps *maps, enum map_id id, const struct source *source,
+		       size_t *written)
+{
+	if (!written)
+		return fill_table(maps, id, source);
+	return maps->mapped[id] ? amend_mapped(maps, id, source, written)
+				: amend_small(maps, id, source, written);
+}
+
+static int write_tables(struct kernel *kernel, const struct tables *tables, unsigned int slot,
+			size_t *written, struct diag *diag)
 {
 	struct source source[NR_TABLES];
 	int err = slot_invalidate(kernel, slot);
 
-	*ret_bytes = 0;
 	sources_of(tables, source);
+	/* The config is table 0 and goes last: a slot without it holds no policy. */
 	for (int i = NR_TABLES - 1; i >= 0 && !err; i--) {
 		enum map_id id = slot_map(i, slot);
 
-		err = kernel->maps.mapped[id]
-			  ? amend_mapped(&kernel->maps, id, &source[i], ret_bytes)
-			  : amend_small(&kernel->maps, id, &source[i], ret_bytes);
+		err = write_table(&kernel->maps, id, &source[i], written);
 		if (err)
 			diag_fail(diag, err, NULL,
 				  err == -EIO ? "%s reads back other than written: %s"
@@ -337,4 +322,17 @@ int slot_amend(struct kernel *kernel, const struct tables *tables, unsigned int 
 	if (err)
 		slot_invalidate(kernel, slot);
 	return err;
+}
+
+int slot_fill(struct kernel *kernel, const struct tables *tables, unsigned int slot,
+	      struct diag *diag)
+{
+	return write_tables(kernel, tables, slot, NULL, diag);
+}
+
+int slot_amend(struct kernel *kernel, const struct tables *tables, unsigned int slot,
+	       size_t *ret_bytes, struct diag *diag)
+{
+	*ret_bytes = 0;
+	return write_tables(kernel, tables, slot, ret_bytes, diag);
 }
