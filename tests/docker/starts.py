@@ -279,6 +279,7 @@ class Links:
             index = struct.unpack_from("=i", data, 20)[0]
             if kind == 44:  # RTM_NEWTFILTER
                 self.filter(index, struct.unpack_from("=I", data, 28)[0], now)
+            if kind not in (16, 17):  # RTM_NEWLINK, RTM_DELLINK
                 data = data[(length + 3) & ~3 :]
                 continue
             name, master = None, 0
