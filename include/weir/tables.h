@@ -393,13 +393,12 @@ struct weir_local_key {
 	__u32 scope;
 };
 #define WEIR_LOCAL_BROADCAST 0x1 /* a subnet broadcast address of ours */
-#define WEIR_LOCAL_GONE \
-	0x2 /* kind WEIR_OTHER: its workload stopped, and tables may still name it: nothing to or from it passes */
+#define WEIR_LOCAL_GONE	     0x2 /* its workload stopped, tables may still name it: nothing passes */
 struct weir_local {
-	__u32 kind;    /* WEIR_SELF or WEIR_WORKLOAD */
+	__u32 kind;    /* WEIR_SELF or WEIR_WORKLOAD; WEIR_LOCAL_GONE: WEIR_OTHER */
 	__u32 ifindex; /* workload: the host-side veth */
 	__u32 flags;
-	__u32 pad;
+	__u32 generation; /* WEIR_LOCAL_GONE: that was in force when it stopped; else 0 */
 };
 
 /*

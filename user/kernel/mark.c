@@ -44,8 +44,8 @@ static int collect(void *arg, const void *k, const void *v)
 	const struct weir_local_key *key = k;
 	const struct weir_local *value = v;
 
-	if (!(value->flags & WEIR_LOCAL_GONE) || !later(c->running, value->pad) ||
-	    (c->other && !later(c->other, value->pad)) ||
+	if (!(value->flags & WEIR_LOCAL_GONE) || !later(c->running, value->generation) ||
+	    (c->other && !later(c->other, value->generation)) ||
 	    (c->env && env_names(c->env, &key->address)))
 		return 0;
 	if (mem_grow(&c->key, c->n, &c->capacity, sizeof(*c->key)))
@@ -107,7 +107,7 @@ int kernel_withdraw(struct kernel *kernel, const struct prefix *address, size_t 
 				continue;
 			mark.ifindex = was.ifindex;
 		}
-		mark.pad = word_generation(word_peek(kernel));
+		mark.generation = word_generation(word_peek(kernel));
 		if (bpf_map_update_elem(fd, &key, &mark, BPF_ANY) < 0)
 			err = -errno;
 	}
