@@ -120,7 +120,7 @@ static void errors_name_the_option(void **state)
 	parses("--json=1", NULL, "--json takes no value");
 	parses("--number", NULL, "--number: wants N");
 	parses("-n", NULL, "-n: wants N");
-	parses("--text=", NULL, "--text \"\": TEXT");
+	parses("--text=", NULL, "--text: wants TEXT, found nothing");
 	parses("--number -7", NULL, "--number \"-7\": a whole number is wanted");
 	parses("--for 60", NULL, "--for \"60\": a duration has a unit: ms, s, m, h or d");
 }
