@@ -234,7 +234,7 @@ static void links_child(void)
 	assert_true(wait_for(links, LINKS_ADDRESSES) & LINKS_ADDRESSES);
 	settle(links);
 	assert_int_equal(system("echo 1 >/proc/sys/net/ipv4/conf/weir1/forwarding"), 0);
-	assert_true(wait_for(links, LINKS_ADDRESSES) & LINKS_ADDRESSES);
+	assert_true(wait_for(links, LINKS_ROUTES4) & LINKS_ROUTES4);
 	settle(links);
 	assert_int_equal(system("ip link del weir1 && ip link add weir1 type veth peer name weir9"),
 			 0);
