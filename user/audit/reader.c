@@ -103,14 +103,13 @@ static int slot_of(struct kernel *kernel, __u32 *generation)
 	struct diag diag = {0};
 	int slot = -1;
 
-	if (kernel_status(kernel, &status, &diag) == 0) {
+	if (kernel_glance(kernel, &status, &diag) == 0) {
 		if (*generation == 0)
 			*generation = status.generation;
 		if (*generation == status.generation)
 			slot = status.slot;
 		else if (*generation == status.previous_generation)
 			slot = !status.slot;
-		kernel_status_clear(&status);
 	}
 	diag_reset(&diag);
 	return *generation ? slot : -1;

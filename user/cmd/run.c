@@ -78,16 +78,16 @@ static void beat(struct run *run)
 
 static void sweep(struct run *run)
 {
-	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_diag_ struct diag diag = {};
 	size_t removed = 0;
 	int err;
 
 	if (!run->blocks)
 		return;
-	err = kernel_open(run->ctx->pin_dir, true, &kernel, &diag);
+	err = run_open(run, true, &diag);
 	if (!err)
-		err = kernel_sweep(kernel, &removed, &diag);
+		err = kernel_sweep(run->kernel, &removed, &diag);
+	kernel_suspend(&run->kernel);
 	run_say(LOG_WARNING, err, &diag, NULL);
 	if (removed)
 		log_line(LOG_INFO, "%zu expired blocks removed", removed);
@@ -314,6 +314,7 @@ static void finish(struct run *run)
 	run_names_clear(run);
 	run_links_clear(run);
 	environment_free(&run->env);
+	kernel_close(run->kernel);
 }
 
 static int cmd_run(struct cmd_context *ctx, int argc, char **argv)

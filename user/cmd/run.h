@@ -23,10 +23,14 @@
 #define DEFAULT_FILES DEFAULT_DIR "/*.yaml"
 #define DEFAULT_FILE  "/etc/weir/policy.yaml"
 
-/** struct link_set - a few interfaces, each with the time (CLOCK_MONOTONIC) until which it belongs there. */
+/**
+ * struct link_set - a few interfaces, each with the time (CLOCK_MONOTONIC) until which it belongs there.
+ * @bound: it has a binding since it came here, and waits for nobody's word
+ */
 struct link_set {
 	struct waiting_link {
 		__u32 ifindex;
+		bool bound;
 		__u64 until_ns;
 	} * link;
 	size_t n, capacity;
@@ -44,7 +48,8 @@ struct names_work {
 
 struct run {
 	struct cmd_context *ctx;
-	char **given; /* FILE... of the command line */
+	struct kernel *kernel; /* run_open() */
+	char **given;	       /* FILE... of the command line */
 	size_t nr_given;
 
 	/* What we put in force last, or picked up; NULL before the first. */
@@ -118,6 +123,15 @@ static inline __u64 mono_ns(void)
 	return now_ns(CLOCK_MONOTONIC);
 }
 
+/**
+ * run_open() - run->kernel, as it is now, for a small change or a look; kernel_suspend() when that is done, also after an
+ * error. Never while it is in use.
+ */
+static inline int run_open(struct run *run, bool write, struct diag *diag)
+{
+	return kernel_resume(run->ctx->pin_dir, write, &run->kernel, diag);
+}
+
 /** run_say() - log warnings, and an error (@err not 0) with what still holds. */
 void run_say(int priority, int err, const struct diag *diag, const char *holds);
 
@@ -176,8 +190,8 @@ void run_look_for_closed(struct run *run);
 
 /** run_waits() - this interface may be a workload that waits for a binding, for the next @for_ns. */
 void run_waits(struct run *run, __u32 ifindex, __u64 for_ns);
-/** run_bind_waiting() - open those that .env now allows. Returns 0 or -errno. */
-int run_bind_waiting(struct run *run, struct kernel *kernel, struct diag *diag);
+/** run_bind_waiting() - after run_open(): open those that .env now allows. Returns 0 or -errno. */
+int run_bind_waiting(struct run *run, struct diag *diag);
 void run_links_clear(struct run *run);
 
 /* ---- run_names.c ---- */

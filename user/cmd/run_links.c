@@ -27,11 +27,12 @@ static bool set_add(struct link_set *set, __u32 ifindex, __u64 until_ns)
 		if (set->link[i].ifindex == ifindex) {
 			if (set->link[i].until_ns < until_ns)
 				set->link[i].until_ns = until_ns;
+			set->link[i].bound = false;
 			return true;
 		}
 	if (mem_grow(&set->link, set->n, &set->capacity, sizeof(*set->link)))
 		return false;
-	set->link[set->n++] = (struct waiting_link){ifindex, until_ns};
+	set->link[set->n++] = (struct waiting_link){.ifindex = ifindex, .until_ns = until_ns};
 	return true;
 }
 
@@ -49,6 +50,24 @@ static void set_expire(struct link_set *set, __u64 now)
 			set->link[i--] = set->link[--set->n];
 }
 
+/* After a change of bindings: who has one. */
+static void note_bound(struct run *run, __u32 ifindex)
+{
+	for (size_t i = 0; i < run->waiting.n; i++)
+		if (run->waiting.link[i].ifindex == ifindex)
+			run->waiting.link[i].bound = kernel_is_bound(run->kernel, ifindex);
+}
+
+static struct link_set unbound(const struct run *run)
+{
+	struct link_set ret = {};
+
+	for (size_t i = 0; i < run->waiting.n; i++)
+		if (!run->waiting.link[i].bound)
+			set_add(&ret, run->waiting.link[i].ifindex, ~0ULL);
+	return ret;
+}
+
 void run_links_clear(struct run *run)
 {
 	free(run->later.link);
@@ -64,7 +83,6 @@ void run_waits(struct run *run, __u32 ifindex, __u64 for_ns)
 /* ---- following ---- */
 
 struct round {
-	struct kernel *kernel;
 	struct diag diag;
 	unsigned int changes;
 	__u64 window_ns, opened_ns, begin_cpu;
@@ -77,15 +95,14 @@ static int begin(struct run *run, struct round *f)
 
 	*f = (struct round){.begin_cpu = now_ns(CLOCK_THREAD_CPUTIME_ID)};
 	run->unfollowed_ns = run->unfollowed_ns ?: mono_ns();
-	err = kernel_open(run->ctx->pin_dir, true, &f->kernel, &f->diag);
+	err = run_open(run, true, &f->diag);
 	f->opened_ns = mono_ns();
 	return err;
 }
 
 static void end(struct run *run, struct round *f, int err)
 {
-	if (f->kernel)
-		kernel_close(f->kernel);
+	kernel_suspend(&run->kernel);
 	if (!err || !run->said_links)
 		run_say(LOG_ERR, err, &f->diag,
 			err ? "interfaces are not followed; trying again" : NULL);
@@ -129,8 +146,8 @@ void run_follow_all(struct run *run)
 	err = begin(run, &f);
 	f.all = true;
 	if (!err)
-		err =
-		    kernel_follow_links(f.kernel, run_who(run), &f.changes, &f.window_ns, &f.diag);
+		err = kernel_follow_links(run->kernel, run_who(run), &f.changes, &f.window_ns,
+					  &f.diag);
 	end(run, &f, err);
 }
 
@@ -150,8 +167,10 @@ static void follow_set(struct run *run, const struct link_set *set)
 		unsigned int changes = 0;
 		__u64 window_ns = 0;
 
-		err = kernel_follow_link(f.kernel, set->link[i].ifindex, run_who(run), &changes,
+		err = kernel_follow_link(run->kernel, set->link[i].ifindex, run_who(run), &changes,
 					 &window_ns, &f.diag);
+		if (!err)
+			note_bound(run, set->link[i].ifindex);
 		f.changes += changes;
 		if (window_ns > f.window_ns)
 			f.window_ns = window_ns;
@@ -172,24 +191,38 @@ void run_follow_due(struct run *run)
 	free(later.link);
 }
 
-int run_bind_waiting(struct run *run, struct kernel *kernel, struct diag *diag)
+static int bind_each(struct run *run, const struct link_set *set, struct diag *diag)
 {
-	unsigned int changes = 0;
 	int err = 0;
 
-	if (run->waiting.n > MANY)
-		return kernel_bind(kernel, run_who(run), 0, &changes, diag);
-	for (size_t i = 0; i < run->waiting.n && !err; i++)
-		err =
-		    kernel_bind(kernel, run_who(run), run->waiting.link[i].ifindex, &changes, diag);
+	if (set->n > MANY)
+		return kernel_bind(run->kernel, run_who(run), 0, NULL, diag);
+	for (size_t i = 0; i < set->n && !err; i++) {
+		err = kernel_bind(run->kernel, run_who(run), set->link[i].ifindex, NULL, diag);
+		if (!err)
+			note_bound(run, set->link[i].ifindex);
+	}
+	return err;
+}
+
+int run_bind_waiting(struct run *run, struct diag *diag)
+{
+	struct link_set set = unbound(run);
+	int err = bind_each(run, &set, diag);
+
+	free(set.link);
 	return err;
 }
 
 void run_look_for_closed(struct run *run)
 {
+	struct link_set set;
+
 	if (!run->closed)
 		return;
-	follow_set(run, &run->waiting);
+	set = unbound(run);
+	follow_set(run, &set);
+	free(set.link);
 	if (run->closed_delay_ns < CLOSED_MAX_NS)
 		run->closed_delay_ns *= 2;
 }

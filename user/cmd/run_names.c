@@ -56,7 +56,6 @@ static void forget(struct environment *env, const struct prefix *gone, size_t n)
 
 static void withdraw(struct run *run)
 {
-	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_free_ struct prefix *gone = NULL;
 	_cleanup_diag_ struct diag diag = {};
 	size_t n = 0;
@@ -66,15 +65,15 @@ static void withdraw(struct run *run)
 		return;
 	forget(&run->env, gone, n);
 	if (!err)
-		err = kernel_open(run->ctx->pin_dir, true, &kernel, &diag);
+		err = run_open(run, true, &diag);
 	if (!err)
-		err = kernel_withdraw(kernel, gone, n, &diag);
+		err = kernel_withdraw(run->kernel, gone, n, &diag);
+	kernel_suspend(&run->kernel);
 	run_say(LOG_ERR, err, &diag, "addresses of stopped containers are not withdrawn");
 }
 
 void run_names_units(struct run *run)
 {
-	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_free_ __u64 *cgroup = NULL;
 	_cleanup_free_ __u32 *unit = NULL;
 	_cleanup_diag_ struct diag diag = {};
@@ -84,9 +83,10 @@ void run_names_units(struct run *run)
 	if (!run->loaded || !(run->flags & WEIR_CFG_UNITS))
 		return;
 	if (!err)
-		err = kernel_open(run->ctx->pin_dir, true, &kernel, &diag);
+		err = run_open(run, true, &diag);
 	if (!err)
-		err = kernel_units(kernel, cgroup, unit, n, &diag);
+		err = kernel_units(run->kernel, cgroup, unit, n, &diag);
+	kernel_suspend(&run->kernel);
 	run_say(LOG_ERR, err, &diag, "traffic of units is judged as it was");
 }
 
@@ -268,24 +268,30 @@ void run_names_read(struct run *run)
 
 /* ---- tables for them ---- */
 
+static int update_open(struct run *run, const struct policy *policy, const struct tables *tables,
+		       struct diag *diag)
+{
+	struct apply_result result = {};
+	int err = kernel_update(run->kernel, policy, tables, &run->env, &result, diag);
+
+	run->work.written = err ? 0 : result.written;
+	if (err)
+		return err;
+	run->generation = result.generation;
+	return run_bind_waiting(run, diag);
+}
+
 static int update(struct run *run, const struct policy *policy, const struct tables *tables,
 		  struct diag *diag)
 {
-	_cleanup_kernel_ struct kernel *kernel = NULL;
-	struct apply_result result = {};
-	int err = kernel_open(run->ctx->pin_dir, true, &kernel, diag);
+	int err = run_open(run, true, diag);
 
 	if (!err)
-		err = kernel_update(kernel, policy, tables, &run->env, &result, diag);
-	run->work.written = err ? 0 : result.written;
-	if (!err) {
-		run->generation = result.generation;
-		return run_bind_waiting(run, kernel, diag);
-	}
+		err = update_open(run, policy, tables, diag);
+	kernel_suspend(&run->kernel);
 	if (err != -E2BIG && err != -ESTALE)
 		return err;
 	/* No room in the tables; or something else is in force, which the generation tells. */
-	kernel_close(TAKE_PTR(kernel));
 	diag_reset(diag);
 	return run_put_in_force(run, policy, tables, &run->env, run->generation, diag);
 }
@@ -308,10 +314,15 @@ static int update_with(struct run *run, const struct policy *policy, struct diag
 /* The tables know no other addresses than before, but the engine may have told of somebody whom no name stands for. */
 static int only_bind(struct run *run, struct diag *diag)
 {
-	_cleanup_kernel_ struct kernel *kernel = NULL;
-	int err = run->waiting.n ? kernel_open(run->ctx->pin_dir, true, &kernel, diag) : 0;
+	int err = 0;
 
-	return err || !kernel ? err : run_bind_waiting(run, kernel, diag);
+	if (!run->waiting.n)
+		return 0;
+	err = run_open(run, true, diag);
+	if (!err)
+		err = run_bind_waiting(run, diag);
+	kernel_suspend(&run->kernel);
+	return err;
 }
 
 static void updated(struct run *run, const struct policy *policy)

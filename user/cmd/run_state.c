@@ -101,7 +101,6 @@ static void keep_places(struct tables *tables, const struct weir_rule *rule, str
 int run_keep_places(struct run *run, const struct policy *policy, struct tables *tables,
 		    struct diag *diag)
 {
-	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_free_ struct weir_rule *rule = NULL;
 	_cleanup_free_ struct weir_file *file = NULL;
 	size_t n = 0, nr_files = 0;
@@ -109,9 +108,10 @@ int run_keep_places(struct run *run, const struct policy *policy, struct tables 
 
 	if (policy != run->other)
 		return 0;
-	err = kernel_open(run->ctx->pin_dir, false, &kernel, diag);
-	err = err ? err : kernel_rules(kernel, -1, &rule, &n, diag);
-	err = err ? err : kernel_files(kernel, -1, (char(**)[256]) & file, &nr_files, diag);
+	err = run_open(run, false, diag);
+	err = err ? err : kernel_rules(run->kernel, -1, &rule, &n, diag);
+	err = err ? err : kernel_files(run->kernel, -1, (char(**)[256]) & file, &nr_files, diag);
+	kernel_suspend(&run->kernel);
 	if (!err && n == tables->weir_cfg->nr_rules && nr_files)
 		keep_places(tables, rule, TAKE_PTR(file), nr_files);
 	return err;
@@ -335,36 +335,59 @@ static void state_changed(struct run *run, const struct kernel_status *status)
 	run_configure_reader(run);
 }
 
-/* A NIC that was renamed is no longer the one that the policy names: nobody judges there. */
-static void look_for_missing(struct run *run, const struct kernel_status *status)
+static int note_closed(void *arg, __u32 ifindex)
 {
-	size_t n = 0;
+	struct run *run = arg;
 
-	for (size_t i = 0; i < status->nr_interfaces; i++) {
-		if (status->interface[i].ifindex)
-			continue;
-		if (++n > run->nr_missing)
-			log_line(
-			    LOG_WARNING,
-			    "there is no interface \"%s\" any more: renamed or removed, it is not judged",
-			    status->interface[i].name);
-	}
-	run->nr_missing = n;
+	run->closed = true;
+	run_waits(run, ifindex, CLOSED_LISTED_NS);
+	return 0;
+}
+
+struct missing {
+	const struct run *run;
+	size_t n;
+};
+
+/* A NIC that was renamed is no longer the one that the policy names: nobody judges there. */
+static int say_missing(void *arg, const char *name)
+{
+	struct missing *missing = arg;
+
+	if (++missing->n > missing->run->nr_missing)
+		log_line(
+		    LOG_WARNING,
+		    "there is no interface \"%s\" any more: renamed or removed, it is not judged",
+		    name);
+	return 0;
+}
+
+static int look(struct run *run, struct kernel_status *ret, struct diag *diag)
+{
+	struct missing missing = {.run = run};
+	int err = run_open(run, false, diag);
+
+	if (!err && !kernel_loaded(run->kernel))
+		err = -ENOENT;
+	if (!err)
+		err = kernel_glance(run->kernel, ret, diag);
+	if (err)
+		return err;
+	run->closed = false;
+	err = kernel_each_closed(run->kernel, note_closed, run);
+	err = err ? err : kernel_each_missing(run->kernel, say_missing, &missing);
+	run->nr_missing = missing.n;
+	return err;
 }
 
 /* Look at the kernel. Returns 0; -ENOENT: no programs are loaded. */
 int run_look(struct run *run)
 {
-	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_diag_ struct diag diag = {};
-	struct kernel_status status = {};
-	int err;
+	struct kernel_status status;
+	int err = look(run, &status, &diag);
 
-	err = kernel_open(run->ctx->pin_dir, false, &kernel, &diag);
-	if (!err && !kernel_loaded(kernel))
-		err = -ENOENT;
-	if (!err)
-		err = kernel_status(kernel, &status, &diag);
+	kernel_suspend(&run->kernel);
 	if (err) {
 		run->loaded &= err != -ENOENT;
 		run_say(LOG_ERR, err == -ENOENT || run->said_look ? 0 : err, &diag, NULL);
@@ -376,18 +399,7 @@ int run_look(struct run *run)
 	run->flags = status.config.flags;
 	run->blocks = status.control.blocks + status.control.autoblocks;
 	run->seed = status.control.seed;
-	run->closed = false;
-	for (size_t i = 0; i < status.nr_interfaces; i++) {
-		const struct interface_status *interface = &status.interface[i];
-
-		if (!interface->workload || !interface->closed)
-			continue;
-		run->closed = true;
-		run_waits(run, interface->ifindex, CLOSED_LISTED_NS);
-	}
-	look_for_missing(run, &status);
 	if (status.generation != run->generation || status.trial != run->trial)
 		state_changed(run, &status);
-	kernel_status_clear(&status);
 	return 0;
 }

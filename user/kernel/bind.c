@@ -9,7 +9,8 @@
 
 /*
  * @wants: all of them; NULL: one workload alone is bound, and what is bound to others is as weir_iface says
- * @self:  holds this node's addresses, and may hold others
+ * @self:  holds this node's addresses, and may hold others; NULL: @now does
+ * @now:   what weir_local holds; NULL: not read, it is asked for what is of interest
  */
 const struct environment bind_as_is = {};
 
@@ -21,10 +22,26 @@ struct binder {
 	struct local_set *ret;
 };
 
+static bool find_now(const struct binder *b, const struct weir_local_key *key,
+		     struct weir_local *ret)
+{
+	const struct local_entry *entry;
+
+	if (!b->now)
+		return local_lookup(b->kernel, key, ret);
+	entry = local_find(b->now, key);
+	if (entry)
+		*ret = entry->value;
+	return entry != NULL;
+}
+
 static bool is_self(const struct binder *b, const struct weir_local_key *key)
 {
-	const struct local_entry *entry = local_find(b->self, key);
+	const struct local_entry *entry = b->self ? local_find(b->self, key) : NULL;
+	struct weir_local now;
 
+	if (!b->self)
+		return find_now(b, key, &now) && now.kind == WEIR_SELF;
 	return entry && entry->value.kind == WEIR_SELF;
 }
 
@@ -45,13 +62,13 @@ static bool still_there(const struct binder *b, __u32 ifindex)
 /* Somebody else's, or withdrawn from this very veth and not given back by who knows: a dying namespace still answers. */
 static bool held(const struct binder *b, __u32 ifindex, const struct weir_local_key *key)
 {
-	const struct local_entry *entry = local_find(b->now, key);
+	struct weir_local now;
 
-	if (!entry)
+	if (!find_now(b, key, &now))
 		return false;
-	if (entry->value.kind == WEIR_WORKLOAD)
-		return entry->value.ifindex != ifindex && still_there(b, entry->value.ifindex);
-	return entry->value.flags & WEIR_LOCAL_GONE && !b->env && entry->value.ifindex == ifindex;
+	if (now.kind == WEIR_WORKLOAD)
+		return now.ifindex != ifindex && still_there(b, now.ifindex);
+	return now.flags & WEIR_LOCAL_GONE && !b->env && now.ifindex == ifindex;
 }
 
 /* This node's, or another workload's: as it is bound now, or in this round. */
@@ -108,15 +125,18 @@ static bool anything_but_link_local(const struct local_set *set, size_t first)
 /* A namespace that does not answer for a moment does not cut its workload off. */
 static int keep_bindings(const struct binder *b, __u32 ifindex)
 {
-	int err = 0;
+	struct local_set read = {};
+	const struct local_set *now = b->now ?: &read;
+	int err = b->now ? 0 : local_read(b->kernel, &read);
 
-	for (size_t i = 0; i < b->now->n && !err; i++) {
-		const struct local_entry *entry = &b->now->entry[i];
+	for (size_t i = 0; i < now->n && !err; i++) {
+		const struct local_entry *entry = &now->entry[i];
 
 		if (entry->value.kind == WEIR_WORKLOAD && entry->value.ifindex == ifindex &&
 		    !is_self(b, &entry->key))
 			err = local_add(b->ret, &entry->key, &entry->value);
 	}
+	local_free(&read);
 	return err;
 }
 
@@ -226,13 +246,24 @@ int local_build(const struct kernel *kernel, const struct bringing *b, const str
 	return 0;
 }
 
+/* Whom the engine has not told of, nothing is bound to: with that known, weir_local need not be searched. */
+static bool has_bindings(const struct kernel *kernel, __u32 ifindex, const struct environment *env)
+{
+	struct weir_iface iface;
+
+	if (!iface_read(kernel, ifindex, &iface) || !(iface.flags & WEIR_IF_WORKLOAD))
+		return false;
+	return !(iface.flags & WEIR_IF_CLOSED && environment_has_engine(env));
+}
+
 int bind_one(struct kernel *kernel, const struct wanted *wanted, const struct environment *env,
 	     struct change *change, bool *ret_bound, struct diag *diag)
 {
+	bool any = has_bindings(kernel, wanted->link->ifindex, env);
 	struct local_set now = {}, bound = {};
 	struct binder binder = {
-	    .kernel = kernel, .env = env, .self = &now, .now = &now, .ret = &bound};
-	int err = local_read(kernel, &now);
+	    .kernel = kernel, .env = env, .now = any ? &now : NULL, .ret = &bound};
+	int err = any ? local_read(kernel, &now) : 0;
 
 	if (!err)
 		err = bind_workload(&binder, wanted);
@@ -241,7 +272,8 @@ int bind_one(struct kernel *kernel, const struct wanted *wanted, const struct en
 			  wanted->link->name, strerror(-err));
 	else {
 		local_settle(&bound);
-		err = local_sync(kernel, &now, &bound, wanted->link->ifindex, change, diag);
+		err = any ? local_sync(kernel, &now, &bound, wanted->link->ifindex, change, diag)
+			  : local_put(kernel, &bound, change, diag);
 	}
 	*ret_bound = local_bound(&bound, wanted->link->ifindex);
 	local_free(&now);
@@ -249,11 +281,15 @@ int bind_one(struct kernel *kernel, const struct wanted *wanted, const struct en
 	return err;
 }
 
-int unbind(struct kernel *kernel, __u32 ifindex, struct change *change, struct diag *diag)
+int unbind(struct kernel *kernel, __u32 ifindex, const struct environment *env,
+	   struct change *change, struct diag *diag)
 {
 	struct local_set now = {}, none = {};
-	int err = local_read(kernel, &now);
+	int err;
 
+	if (!has_bindings(kernel, ifindex, env))
+		return 0;
+	err = local_read(kernel, &now);
 	if (!err)
 		err = local_sync(kernel, &now, &none, ifindex, change, diag);
 	local_free(&now);

@@ -285,7 +285,6 @@ int follow_slots(struct kernel *kernel, bool both, const struct environment *env
 
 	if (!err)
 		err = follow(kernel, &namings, env, ret_changes, ret_window_ns, diag);
-	namings_free(&namings);
 	return err;
 }
 

@@ -229,12 +229,15 @@ static int gone(struct following *f, __u32 ifindex)
 		return 0;
 	if (iface.flags & WEIR_IF_NIC || (iface.master && !(iface.flags & WEIR_IF_WORKLOAD)))
 		return FOLLOW_ALL;
-	err = unbind(f->kernel, ifindex, &f->change, f->diag);
+	err = unbind(f->kernel, ifindex, f->env, &f->change, f->diag);
 	if (err)
 		return err;
 	bpf_map_delete_elem(f->kernel->maps.fd[MAP_weir_iface], &ifindex);
 	f->change.count++;
-	err = iface.flags & (WEIR_IF_WORKLOAD | WEIR_IF_GUARD) ? pins_sweep(f->kernel) : 0;
+	/* Filters that no link has replaced yet (settle.c) have no pins. */
+	err = iface.flags & (WEIR_IF_WORKLOAD | WEIR_IF_GUARD) && !(iface.flags & IFACE_CLSACT)
+		  ? pins_sweep(f->kernel)
+		  : 0;
 	return err ? failed(f, err, "cannot remove pins") : 0;
 }
 
@@ -302,7 +305,6 @@ int kernel_follow_link(struct kernel *kernel, __u32 ifindex, const struct enviro
 		diag_fail(diag, err, NULL, "%s", scratch.error);
 	if (ret_changes)
 		*ret_changes = f.change.count;
-	namings_free(&f.namings);
 	change_keep(&f.change);
 	diag_reset(&scratch);
 	return err == FOLLOW_ALL

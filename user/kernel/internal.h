@@ -30,7 +30,8 @@ struct weir_meta {
 #define META_GRACE	0x2 /* the idle slot judged until a moment ago: grace() before it is written */
 #define META_STALE \
 	0x4 /* the idle slot holds the policy in force with addresses of before: nothing to go back to */
-#define META_CT 0x10 /* programs look flows up in conntrack */
+#define META_MARKS 0x20 /* weir_local may hold marks (mark.c) */
+#define META_CT	   0x10 /* programs look flows up in conntrack */
 #define META_ENGINE \
 	0x8 /* an engine says who may be bound: where nobody asked it, bindings stay as they are */
 
@@ -108,6 +109,18 @@ struct programs {
 	int fd[NR_PROGS];
 };
 
+/** struct naming_read - a policy's part about interfaces as it was read last, and what it says. */
+struct naming_read {
+	char *part;
+	struct policy *policy;
+};
+
+/** struct folder_seen - a folder of pins: another one, or one in which pins changed, has other numbers. */
+struct folder_seen {
+	__u64 inode;
+	__s64 s, ns; /* of its last change */
+};
+
 struct kernel {
 	char dir[PATH_MAX];
 	bool write;
@@ -118,6 +131,10 @@ struct kernel {
 	struct programs programs;
 	struct weir_control *control; /* mapped; NULL unless loaded */
 	struct weir_meta *meta;	      /* mapped; NULL unless loaded */
+	struct naming_read naming[WEIR_NR_SLOTS];
+	struct folder_seen folder[2]; /* maps, progs: as they were when they were opened */
+	bool may_resume;	      /* .folder tells every change since */
+	bool recovered;		      /* opened for a change: no reload was left unfinished */
 };
 
 /* Points where tests make the kernel refuse: a non-zero return is taken for the call's result. NULL: never. */
@@ -134,6 +151,14 @@ int lock_take(const char *dir, const char *suffix, unsigned int wait_ms);
 const char *lock_holder(const char *dir, const char *suffix, char *ret, size_t size);
 /** lock_remove() - unlink the lock file that the caller holds. */
 void lock_remove(const char *dir, const char *suffix);
+
+/* ---- open.c ---- */
+/** kernel_lock() - take the lock for a change; -EBUSY: somebody else keeps it. */
+int kernel_lock(struct kernel *kernel, struct diag *diag);
+
+/* ---- reopen.c ---- */
+/** pins_note() - remember what is there before it is opened, for kernel_resume(). */
+void pins_note(struct kernel *kernel);
 
 /* ---- pin.c ---- */
 #define PIN_TEMPNAME "~" /* in front of a pin that is about to take the place of another */
@@ -423,6 +448,9 @@ void local_free(struct local_set *set);
 int local_read(const struct kernel *kernel, struct local_set *ret);
 /** local_find() - in a sorted set; NULL: not there. */
 const struct local_entry *local_find(const struct local_set *set, const struct weir_local_key *key);
+/** local_lookup() - one entry of weir_local as it is now; false: there is none. */
+bool local_lookup(const struct kernel *kernel, const struct weir_local_key *key,
+		  struct weir_local *ret);
 int local_add(struct local_set *set, const struct weir_local_key *key,
 	      const struct weir_local *value);
 /** local_key() - link-local addresses are scoped to @scope, all others to 0. */
@@ -441,6 +469,9 @@ int local_without(const struct local_set *set, bool (*leave_out)(void *arg, __u3
  */
 int local_sync(struct kernel *kernel, const struct local_set *now, const struct local_set *want,
 	       __u32 only, struct change *change, struct diag *diag);
+/** local_put() - what @want has; nothing that is there goes. */
+int local_put(struct kernel *kernel, const struct local_set *want, struct change *change,
+	      struct diag *diag);
 bool local_bound(const struct local_set *set, __u32 ifindex);
 
 /* ---- bind.c ---- */
@@ -450,7 +481,8 @@ int local_build(const struct kernel *kernel, const struct bringing *b, const str
 /** bind_one() - what is behind one workload, without a look at the others. */
 int bind_one(struct kernel *kernel, const struct wanted *wanted, const struct environment *env,
 	     struct change *change, bool *ret_bound, struct diag *diag);
-int unbind(struct kernel *kernel, __u32 ifindex, struct change *change, struct diag *diag);
+int unbind(struct kernel *kernel, __u32 ifindex, const struct environment *env,
+	   struct change *change, struct diag *diag);
 
 /** bind_as_is - an environment for who has not asked the engine: nobody is bound anew. */
 extern const struct environment bind_as_is;
@@ -533,22 +565,24 @@ const struct wanted *wants_find(const struct wants *wants, __u32 ifindex);
 bool wanted_alike(const struct wanted *a, const struct wanted *b);
 /** wants_missing() - -ENODEV: a NIC that @policy names without a pattern is not there. */
 int wants_missing(const struct links *links, const struct policy *policy, struct diag *diag);
-/** named_missing() - call @each for NICs that the policy in @slot names without a pattern and that are not there. */
+/**
+ * named_missing() - call @each for NICs that the policy in @slot names without a pattern and that are not there.
+ * @links: all there are; NULL: the kernel is asked for each
+ */
 int named_missing(struct kernel *kernel, unsigned int slot, const struct links *links,
 		  int (*each)(void *arg, const char *name), void *arg);
 
 /* ---- naming.c ---- */
 struct namings {
-	struct policy *policy[WEIR_NR_SLOTS];
 	struct naming naming[WEIR_NR_SLOTS];
 	size_t n;
 };
-/** naming_policy() - the policy in @slot as far as interfaces go, and nothing else of it. */
+/** naming_policy() - the policy in @slot as far as interfaces go, and nothing else of it; @kernel's until the next call. */
 int naming_policy(struct kernel *kernel, unsigned int slot, const struct weir_config *config,
-		  struct policy **ret, struct diag *diag);
+		  const struct policy **ret, struct diag *diag);
+void naming_forget(struct kernel *kernel, unsigned int slot);
 /** namings_read() - what the policy in force names, with @both that in the other slot as well; without zones. */
 int namings_read(struct kernel *kernel, bool both, struct namings *ret, struct diag *diag);
-void namings_free(struct namings *namings);
 
 /* ---- feature.c ---- */
 /** program_nothing() - a TC program that leaves every packet to the next one. Returns a descriptor or -errno. */

@@ -3,8 +3,8 @@
  * Load, pin, attach, swap, read back: the only folder that includes <bpf/...>.
  *
  * A pin directory is one weir: /sys/fs/bpf/weir for the initial network namespace, /sys/fs/bpf/weir/NAME with
- * --netns NAME, or what --pin-dir says. It holds maps/, progs/ and links/ and is the whole state: every function here
- * opens it, works, and forgets it.
+ * --netns NAME, or what --pin-dir says. It holds maps/, progs/ and links/ and is the whole state: who opens it, works, and
+ * forgets it has missed nothing.
  */
 #ifndef WEIR_KERNEL_KERNEL_H
 #define WEIR_KERNEL_KERNEL_H
@@ -31,6 +31,14 @@ int kernel_open(const char *pin_dir, bool write, struct kernel **ret, struct dia
 /** kernel_open_foreign() - for kernel_detach() alone: pins of another version, which kernel_open() refuses. */
 int kernel_open_foreign(const char *pin_dir, struct kernel **ret, struct diag *diag);
 void kernel_close(struct kernel *kernel);
+
+/**
+ * kernel_resume() - kernel_open() for who makes many small changes: *@kernel (NULL: none yet) is what kernel_suspend() left,
+ * and is opened again only where other maps or programs are pinned by now. On an error it is closed, and NULL.
+ * kernel_suspend() - until then: the lock is free, and nothing is known of what others do.
+ */
+int kernel_resume(const char *pin_dir, bool write, struct kernel **kernel, struct diag *diag);
+void kernel_suspend(struct kernel **kernel);
 bool kernel_loaded(const struct kernel *kernel);
 
 struct apply_options {
@@ -161,6 +169,17 @@ struct kernel_status {
 	size_t overflow_in_use; /* overflow entries with a live TAT */
 };
 int kernel_status(struct kernel *kernel, struct kernel_status *ret, struct diag *diag);
+/**
+ * kernel_glance() - of kernel_status() what costs the same with any number of interfaces: the word, .config and .control;
+ * the rest is 0, and there is nothing to clear.
+ */
+int kernel_glance(struct kernel *kernel, struct kernel_status *ret, struct diag *diag);
+/** kernel_is_bound() - a workload with a binding. */
+bool kernel_is_bound(const struct kernel *kernel, __u32 ifindex);
+/** kernel_each_closed() - workloads without a binding. @each returns 0 to go on, else the walk stops and returns that. */
+int kernel_each_closed(struct kernel *kernel, int (*each)(void *arg, __u32 ifindex), void *arg);
+/** kernel_each_missing() - likewise NICs that the policy in force names without a pattern and that are not there. */
+int kernel_each_missing(struct kernel *kernel, int (*each)(void *arg, const char *name), void *arg);
 /** kernel_behind() - addresses that a workload's namespace has on its side, link-local ones apart; *@ret malloc'ed. */
 int kernel_behind(struct kernel *kernel, __u32 ifindex, struct prefix **ret, size_t *ret_n,
 		  struct diag *diag);

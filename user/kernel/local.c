@@ -18,6 +18,12 @@ const struct local_entry *local_find(const struct local_set *set, const struct w
 	return set->n ? bsearch(key, set->entry, set->n, sizeof(*set->entry), by_key) : NULL;
 }
 
+bool local_lookup(const struct kernel *kernel, const struct weir_local_key *key,
+		  struct weir_local *ret)
+{
+	return bpf_map_lookup_elem(kernel->maps.fd[MAP_weir_local], key, ret) == 0;
+}
+
 int local_add(struct local_set *set, const struct weir_local_key *key,
 	      const struct weir_local *value)
 {
@@ -197,6 +203,15 @@ int local_without(const struct local_set *set, bool (*leave_out)(void *arg, __u3
 	return err;
 }
 
+static int not_written(const struct kernel *kernel, int err, const struct local_set *want,
+		       struct diag *diag)
+{
+	if (err == -E2BIG)
+		return diag_fail(diag, err, NULL, "weir_local holds %u addresses, %zu are wanted",
+				 kernel->maps.entries[MAP_weir_local], want->n);
+	return diag_fail(diag, err, NULL, "cannot write weir_local: %s", strerror(-err));
+}
+
 int local_sync(struct kernel *kernel, const struct local_set *now, const struct local_set *want,
 	       __u32 only, struct change *change, struct diag *diag)
 {
@@ -216,8 +231,20 @@ int local_sync(struct kernel *kernel, const struct local_set *now, const struct 
 		if (!local_find(want, &now->entry[i].key))
 			err = drop(kernel, &now->entry[i], change);
 	}
-	if (err == -E2BIG)
-		return diag_fail(diag, err, NULL, "weir_local holds %u addresses, %zu are wanted",
-				 kernel->maps.entries[MAP_weir_local], want->n);
-	return err ? diag_fail(diag, err, NULL, "cannot write weir_local: %s", strerror(-err)) : 0;
+	return err ? not_written(kernel, err, want, diag) : 0;
+}
+
+int local_put(struct kernel *kernel, const struct local_set *want, struct change *change,
+	      struct diag *diag)
+{
+	int err = fault("local");
+
+	for (size_t i = 0; i < want->n && !err; i++) {
+		struct local_entry was = {.key = want->entry[i].key};
+		bool existed = local_lookup(kernel, &was.key, &was.value);
+
+		if (!existed || memcmp(&was.value, &want->entry[i].value, sizeof(was.value)) != 0)
+			err = put(kernel, &want->entry[i], existed ? &was : NULL, change);
+	}
+	return err ? not_written(kernel, err, want, diag) : 0;
 }

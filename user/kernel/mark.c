@@ -31,6 +31,7 @@ struct clearing {
 	__u32 running, other; /* generations; 0: the other slot is nothing to go back to */
 	struct weir_local_key *key;
 	size_t n, capacity;
+	bool left; /* marks that stay */
 };
 
 static bool later(__u32 a, __u32 b)
@@ -44,10 +45,14 @@ static int collect(void *arg, const void *k, const void *v)
 	const struct weir_local_key *key = k;
 	const struct weir_local *value = v;
 
-	if (!(value->flags & WEIR_LOCAL_GONE) || !later(c->running, value->generation) ||
-	    (c->other && !later(c->other, value->generation)) ||
-	    (c->env && env_names(c->env, &key->address)))
+	if (!(value->flags & WEIR_LOCAL_GONE))
 		return 0;
+	if (!later(c->running, value->generation) ||
+	    (c->other && !later(c->other, value->generation)) ||
+	    (c->env && env_names(c->env, &key->address))) {
+		c->left = true;
+		return 0;
+	}
 	if (mem_grow(&c->key, c->n, &c->capacity, sizeof(*c->key)))
 		return -ENOMEM;
 	c->key[c->n++] = *key;
@@ -68,9 +73,11 @@ static int generations(struct clearing *c)
 int marks_clear(struct kernel *kernel, const struct environment *env, struct diag *diag)
 {
 	struct clearing c = {.kernel = kernel, .env = env};
-	int fd = kernel->maps.fd[MAP_weir_local];
-	int err = generations(&c);
+	int fd = kernel->maps.fd[MAP_weir_local], err;
 
+	if (!(kernel->meta->flags & META_MARKS))
+		return 0;
+	err = generations(&c);
 	if (!err)
 		err = hash_each(fd, sizeof(struct weir_local_key), sizeof(struct weir_local),
 				collect, &c);
@@ -83,6 +90,8 @@ int marks_clear(struct kernel *kernel, const struct environment *env, struct dia
 	for (size_t i = 0; i < c.n && !err; i++)
 		if (bpf_map_delete_elem(fd, &c.key[i]) < 0 && errno != ENOENT)
 			err = -errno;
+	if (!err && !c.left)
+		kernel->meta->flags &= ~META_MARKS;
 	free(c.key);
 	return err ? diag_fail(diag, err, NULL, "cannot clear marks in weir_local: %s",
 			       strerror(-err))
@@ -108,6 +117,7 @@ int kernel_withdraw(struct kernel *kernel, const struct prefix *address, size_t 
 			mark.ifindex = was.ifindex;
 		}
 		mark.generation = word_generation(word_peek(kernel));
+		kernel->meta->flags |= META_MARKS;
 		if (bpf_map_update_elem(fd, &key, &mark, BPF_ANY) < 0)
 			err = -errno;
 	}

@@ -48,15 +48,34 @@ static int read_part(const struct kernel *kernel, unsigned int slot,
 }
 
 int naming_policy(struct kernel *kernel, unsigned int slot, const struct weir_config *config,
-		  struct policy **ret, struct diag *diag)
+		  const struct policy **ret, struct diag *diag)
 {
+	struct naming_read *read = &kernel->naming[slot];
 	_cleanup_free_ char *part = NULL;
 	int err = read_part(kernel, slot, config, &part);
 
 	if (err)
 		return diag_fail(diag, err, NULL, "cannot read weir_text_%u: %s", slot,
 				 strerror(-err));
-	return policy_parse_text(part, strlen(part), "the policy in force", ret, diag);
+	if (!read->part || strcmp(read->part, part) != 0) {
+		naming_forget(kernel, slot);
+		err = policy_parse_text(part, strlen(part), "the policy in force", &read->policy,
+					diag);
+		if (err)
+			return err;
+		read->part = TAKE_PTR(part);
+	}
+	*ret = read->policy;
+	return 0;
+}
+
+void naming_forget(struct kernel *kernel, unsigned int slot)
+{
+	struct naming_read *read = &kernel->naming[slot];
+
+	free(TAKE_PTR(read->part));
+	if (read->policy)
+		policy_free(TAKE_PTR(read->policy));
 }
 
 int namings_read(struct kernel *kernel, bool both, struct namings *ret, struct diag *diag)
@@ -73,24 +92,13 @@ int namings_read(struct kernel *kernel, bool both, struct namings *ret, struct d
 		err = slot_config(kernel, naming->slot, &config);
 		if (err || !config.generation)
 			continue;
-		err =
-		    naming_policy(kernel, naming->slot, &config, &namings.policy[namings.n], diag);
-		naming->policy = namings.policy[namings.n];
+		err = naming_policy(kernel, naming->slot, &config, &naming->policy, diag);
 		naming->units = config.flags & WEIR_CFG_UNITS;
 		namings.n += !err;
 	}
-	if (err) {
-		namings_free(&namings);
+	if (err)
 		return diag_fail(diag, err, NULL, "cannot read the policy in force: %s",
 				 strerror(-err));
-	}
 	*ret = namings;
 	return 0;
-}
-
-void namings_free(struct namings *namings)
-{
-	for (size_t i = 0; i < namings->n; i++)
-		policy_free(namings->policy[i]);
-	memset(namings, 0, sizeof(*namings));
 }

@@ -75,9 +75,10 @@ static int open_programs(struct kernel *kernel)
 
 static int read_pins(struct kernel *kernel, struct diag *diag)
 {
-	int found = maps_open(kernel, &kernel->maps);
-	int err;
+	int found, err;
 
+	pins_note(kernel); /* before: what is put there meanwhile is another, if opened or not */
+	found = maps_open(kernel, &kernel->maps);
 	if (found == 0)
 		return 0;
 	if (found == -EBADMSG)
@@ -108,6 +109,8 @@ static void forget_pins(struct kernel *kernel)
 	kernel_unmap_shared(kernel);
 	maps_close(&kernel->maps);
 	programs_close(&kernel->programs);
+	for (int slot = 0; slot < WEIR_NR_SLOTS; slot++)
+		naming_forget(kernel, slot);
 	kernel->loaded = false;
 }
 
@@ -134,13 +137,14 @@ static int open_pins(struct kernel *kernel, bool foreign_too, struct diag *diag)
 	if (found <= 0 || !kernel->write)
 		return found;
 	found = load_recover(kernel, diag);
+	kernel->recovered = found >= 0;
 	if (found <= 0)
 		return found;
 	forget_pins(kernel);
 	return read_pins(kernel, diag);
 }
 
-static int take_lock(struct kernel *kernel, struct diag *diag)
+int kernel_lock(struct kernel *kernel, struct diag *diag)
 {
 	char holder[64];
 
@@ -190,7 +194,7 @@ static int open_dir(const char *pin_dir, bool write, bool foreign_too, struct ke
 	if (!err && write)
 		err = pin_mount(pin_dir, diag);
 	if (!err && write)
-		err = take_lock(kernel, diag);
+		err = kernel_lock(kernel, diag);
 	if (!err)
 		err = open_pins(kernel, foreign_too, diag);
 	if (err < 0) {

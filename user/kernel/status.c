@@ -259,6 +259,17 @@ int kernel_status(struct kernel *kernel, struct kernel_status *ret, struct diag 
 	return err;
 }
 
+int kernel_glance(struct kernel *kernel, struct kernel_status *ret, struct diag *diag)
+{
+	int err;
+
+	if (!kernel->loaded)
+		return diag_fail(diag, -ENOENT, NULL, "no policy is loaded");
+	memset(ret, 0, sizeof(*ret));
+	err = read_word(kernel, ret);
+	return err ? diag_fail(diag, err, NULL, "cannot read the state: %s", strerror(-err)) : 0;
+}
+
 void kernel_status_clear(struct kernel_status *status)
 {
 	free(status->file);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <net/if.h>
 #include <net/if_arp.h>
 #include <string.h>
 
@@ -187,24 +188,27 @@ void wants_hurry(struct wants *wants, size_t patience)
 			wants->wanted[i].quick = ++workloads > patience;
 }
 
+static bool is_there(const struct links *links, const char *name)
+{
+	return links ? links_by_name(links, name) != NULL : if_nametoindex(name) != 0;
+}
+
 int named_missing(struct kernel *kernel, unsigned int slot, const struct links *links,
 		  int (*each)(void *arg, const char *name), void *arg)
 {
+	const struct policy *policy;
 	struct weir_config config;
-	struct policy *policy;
 	int err = slot_config(kernel, slot, &config);
 
 	if (!err)
 		err = naming_policy(kernel, slot, &config, &policy, NULL);
-
 	if (err)
 		return err;
 	for (size_t i = 0; i < policy->nr_interfaces && !err; i++) {
 		const char *name = policy->interface[i].pattern;
 
-		if (!is_pattern(name) && !links_by_name(links, name))
+		if (!is_pattern(name) && !is_there(links, name))
 			err = each(arg, name);
 	}
-	policy_free(policy);
 	return err;
 }
