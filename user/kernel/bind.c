@@ -7,13 +7,13 @@
 #include <net/if.h>
 #include <string.h>
 
+const struct environment bind_as_is = {};
+
 /*
  * @wants: all of them; NULL: one workload alone is bound, and what is bound to others is as weir_iface says
  * @self:  holds this node's addresses, and may hold others; NULL: @now does
  * @now:   what weir_local holds; NULL: not read, it is asked for what is of interest
  */
-const struct environment bind_as_is = {};
-
 struct binder {
 	const struct kernel *kernel;
 	const struct wants *wants;

@@ -28,12 +28,10 @@ struct weir_meta {
 };
 #define META_FAKE_CLOCK 0x1
 #define META_GRACE	0x2 /* the idle slot judged until a moment ago: grace() before it is written */
-#define META_STALE \
-	0x4 /* the idle slot holds the policy in force with addresses of before: nothing to go back to */
-#define META_MARKS 0x20 /* weir_local may hold marks (mark.c) */
-#define META_CT	   0x10 /* programs look flows up in conntrack */
-#define META_ENGINE \
-	0x8 /* an engine says who may be bound: where nobody asked it, bindings stay as they are */
+#define META_STALE	0x4 /* the idle slot: the policy in force, addresses of before; no way back */
+#define META_ENGINE	0x8 /* an engine says who may be bound: unasked, bindings stay as they are */
+#define META_CT		0x10 /* programs look flows up in conntrack */
+#define META_MARKS	0x20 /* weir_local may hold marks (mark.c) */
 
 /* Maps outside the slots that programs declare. */
 #define STATE_MAPS(X)   \

@@ -126,8 +126,9 @@ int kernel_units(struct kernel *kernel, const __u64 *cgroup, const __u32 *unit, 
 		 struct diag *diag);
 
 /**
- * kernel_follow_links() - @env as for kernel_follow_link(); attach to interfaces that now match the policy in force, drop what is gone, refresh
- * weir_iface and the bindings and self addresses in weir_local. Idempotent.
+ * kernel_follow_links() - attach to interfaces that now match the policy in force, drop what is gone, refresh weir_iface
+ * and the bindings and self addresses in weir_local. Idempotent.
+ * @env: as for kernel_follow_link()
  * @ret_changes: number of changes made; @ret_window_ns: longest time between an interface's creation being noticed and
  * its hook being in place, 0 when none was attached.
  */
