@@ -102,8 +102,8 @@ static __always_inline enum weir_reason remember_transit(struct visit *v)
  * judge_exit() - what passed to a service address whose endpoints differ (WEIR_ACT_LATER), now that NAT has chosen one.
  * @direction: EGRESS of a workload, or FORWARD
  *
- * What the rules let its source open passes, and so does what was opened to nothing of the sort: that was judged where
- * it came in. An opening that conntrack does not know does not pass.
+ * What the rules let its source open passes, and so does what was opened to nothing of the sort, or answers: that was
+ * judged where it came in. Of what conntrack does not know only what may be an answer passes.
  */
 __noinline int judge_exit(struct WEIR_CTX *ctx, struct visit *v, __u32 direction)
 {
@@ -116,14 +116,20 @@ __noinline int judge_exit(struct WEIR_CTX *ctx, struct visit *v, __u32 direction
 	r = ruling(v, v->src, v->dst, service_opened(&v->pkt), direction);
 	if (r & RULING_ALLOWED)
 		return direction == WEIR_DIR_FORWARD && !v->behind ? remember_transit(v) : WEIR_OK;
-	if (v->pkt.proto != PROTO_TCP && v->pkt.proto != PROTO_UDP)
+	switch (nat_of(ctx, v, NAT_AFTER)) {
+	case NAT_ANSWERS:
 		return WEIR_OK;
-	if (nat_of(ctx, v, NAT_AFTER) == NAT_OPENS) {
+	case NAT_OPENS:
 		before = ruling_before(v, direction);
 		if (!(before & (RULING_LATER | RULING_ERROR)))
 			return WEIR_OK;
-	} else if (!(v->pkt.flags & PKT_OPENS)) {
-		return WEIR_OK;
+		break;
+	default:
+		if (!(v->pkt.flags & PKT_OPENS) &&
+		    ruling(v, v->dst, v->src, service_answered(&v->pkt),
+			   direction == WEIR_DIR_FORWARD ? WEIR_DIR_FORWARD : WEIR_DIR_INGRESS) &
+			RULING_ALLOWED)
+			return WEIR_OK;
 	}
 	v->direction = direction;
 	return drop_refused(v, r, direction);

@@ -130,6 +130,14 @@ static __always_inline enum weir_reason decide_nic_out(struct WEIR_CTX *ctx, str
 	return decide_forwarded(ctx, v, config);
 }
 
+/* A probe says "this will be my address": of one that is bound to another it would keep that one from using it. */
+static __always_inline int claims_of_another(const struct visit *v, const union address *a)
+{
+	const struct weir_local *local = local_of_workload(v, a);
+
+	return local && !(local->kind == WEIR_WORKLOAD && local->ifindex == v->ifindex);
+}
+
 /* Neighbour discovery of a workload: about its own addresses only, and it is no router. */
 static __always_inline enum weir_reason neighbour_of_workload(struct visit *v)
 {
@@ -138,7 +146,7 @@ static __always_inline enum weir_reason neighbour_of_workload(struct visit *v)
 
 	if (pkt->flags & PKT_ARP) {
 		if (!pkt->src.w[3]) /* RFC 5227 probe */
-			return WEIR_OK;
+			return claims_of_another(v, &pkt->dst) ? WEIR_SPOOFED : WEIR_OK;
 		local = local_find(&pkt->src, v->ifindex);
 		return local && local->kind == WEIR_WORKLOAD && local->ifindex == v->ifindex
 			   ? WEIR_OK
@@ -150,6 +158,8 @@ static __always_inline enum weir_reason neighbour_of_workload(struct visit *v)
 		local = local_find(&pkt->src, v->ifindex);
 		if (!local || local->kind != WEIR_WORKLOAD || local->ifindex != v->ifindex)
 			return WEIR_SPOOFED;
+	} else if (pkt->type == 135 && claims_of_another(v, &pkt->inner_src)) {
+		return WEIR_SPOOFED;
 	}
 	if (pkt->type == 136) {
 		local = local_find(&pkt->inner_src, v->ifindex);

@@ -192,10 +192,14 @@ class Model:
     def judge_arp(self, p, hook, at):
         if hook != WL_OUT:
             return [Outcome(True, OK, 0)]
-        _, sender, _ = p.arp
-        if sender == bytes(4) or self.is_bound(sender, at):
+        _, sender, target = p.arp
+        if self.is_bound(sender, at) or (sender == bytes(4) and not self.is_anothers(target, at)):
             return [Outcome(True, OK, 0)]
         return [drop("spoofed")]
+
+    def is_anothers(self, address, at):
+        """A probe for it (RFC 5227, RFC 4862) would keep whoever has it from using it."""
+        return self.local(address, at) is not None and not self.is_bound(address, at)
 
     def is_bound(self, address, at):
         found = self.local(address, at)
@@ -214,6 +218,8 @@ class Model:
             if p.family == 6 and p.icmp_type == 136 and not p.fragment:
                 if not self.is_bound(p.payload[8:24], at):
                     refused.add("spoofed")
+            if p.family == 6 and p.icmp_type == 135 and p.src == ANY6 and self.is_anothers(p.payload[8:24], at):
+                refused.add("spoofed")
             if p.family == 6 and p.icmp_type in (134, 137):
                 refused |= {"bad_nd", "spoofed"}
         elif hook == WL_IN:

@@ -269,10 +269,20 @@ static void a_workload_resolves_for_itself(void **state)
 	const struct ends *ends = ends_of(WEIR_HOOK_WL_OUT);
 
 #define TARGET_OWN    BYTES("\x20\1\x0d\xb8\0\x77\0\0\0\0\0\0\0\0\0\2")
+#define TARGET_OTHERS BYTES("\x20\1\x0d\xb8\0\x78\0\0\0\0\0\0\0\0\0\2")
 #define TARGET_ROUTER BYTES("\x20\1\x0d\xb8\0\x77\0\0\0\0\0\0\0\0\0\1")
 	policy(BASE DENY);
 	assert_passes(&hop, FRAME(ends, ARP()));
 	assert_passes(&hop, FRAME(ends, ARP(.src = "0.0.0.0")));
+	/* Asking whether an address is free keeps others from it. */
+	assert_passes(&hop, FRAME(ends, ARP(.src = "0.0.0.0", .dst = POD4)));
+	assert_drops(&hop, FRAME(ends, ARP(.src = "0.0.0.0", .dst = POD2_4)), WEIR_SPOOFED);
+	assert_drops(&hop, FRAME(ends, ARP(.src = "0.0.0.0", .dst = SELF4)), WEIR_SPOOFED);
+	assert_passes(&hop,
+		      FRAME(ends, IP6(.ttl = 255, .src = "::"), ICMP6(.type = 135), TARGET_OWN));
+	assert_drops(&hop,
+		     FRAME(ends, IP6(.ttl = 255, .src = "::"), ICMP6(.type = 135), TARGET_OTHERS),
+		     WEIR_SPOOFED);
 	assert_drops(&hop, FRAME(ends, ARP(.src = "203.0.113.1")), WEIR_SPOOFED);
 	assert_drops(&hop, FRAME(ends, ARP(.type = 2, .src = POD2_4)), WEIR_SPOOFED);
 	assert_passes(&hop, FRAME(ends, IP6(.ttl = 255), ICMP6(.type = 135), TARGET_ROUTER));
