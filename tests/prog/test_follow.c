@@ -987,6 +987,50 @@ static int tidy(void **state)
 	return 0;
 }
 
+static bool resumed(bool write, struct kernel **kernel)
+{
+	_cleanup_(diag_reset) struct diag diag = {};
+	struct kernel *before = *kernel;
+	bool kept;
+
+	if (before)
+		before->made_dir = true; /* what is opened anew does not say so */
+	if (kernel_resume(dir, write, kernel, &diag))
+		fail_msg("cannot resume: %s", diag.error);
+	kept = before && (*kernel)->made_dir;
+	(*kernel)->made_dir = false;
+	return kept;
+}
+
+/* Between changes others take the lock; what they put in place of the maps is found. */
+static void pins_stay_open_until_others_are_there(void **state)
+{
+	struct kernel *kernel = NULL;
+	int fd;
+
+	usleep(2100000); /* within a second of a change, nothing is taken for unchanged */
+	assert_false(resumed(false, &kernel));
+	kernel_suspend(&kernel);
+	assert_false(resumed(true, &kernel)); /* whoever only looked has finished nobody's reload */
+	kernel_suspend(&kernel);
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	kernel_suspend(&kernel);
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	close(fd);
+	assert_true(resumed(true, &kernel));
+	kernel_suspend(&kernel);
+	kernel_close(opened(true));
+	assert_true(resumed(false, &kernel));
+	kernel_suspend(&kernel);
+
+	detach();
+	assert_int_equal(apply(POLICY), 0);
+	assert_false(resumed(true, &kernel));
+	assert_true(kernel_loaded(kernel));
+	kernel_close(kernel);
+}
+
 static int setup(void **state)
 {
 	if (geteuid() != 0) {
@@ -1028,6 +1072,7 @@ int main(void)
 	    cmocka_unit_test_teardown(apply_with_growth_keeps_guards, tidy),
 	    cmocka_unit_test_teardown(no_hook_goes_into_the_container, tidy),
 	    cmocka_unit_test_teardown(detach_leaves_nothing, tidy),
+	    cmocka_unit_test_teardown(pins_stay_open_until_others_are_there, tidy),
 	    cmocka_unit_test_teardown(without_workloads_there_is_no_guard, tidy),
 	    cmocka_unit_test_teardown(a_bridge_that_is_named_is_a_nic, tidy),
 	    cmocka_unit_test_teardown(what_fails_leaves_all_as_it_was, tidy),

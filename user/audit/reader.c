@@ -33,7 +33,8 @@ struct interface {
 struct audit_reader {
 	struct audit_reader_options options;
 	char *pin_dir;
-	struct kernel *kernel;
+	struct kernel *kernel; /* of the ring */
+	struct kernel *slots;  /* for names, kept from one generation to the next */
 	struct ring *ring;
 	struct audit_names names[NR_GENERATIONS];
 	unsigned int next_names;
@@ -115,23 +116,22 @@ static int slot_of(struct kernel *kernel, __u32 *generation)
 	return *generation ? slot : -1;
 }
 
-static int read_names(const char *pin_dir, __u32 generation, struct audit_names *ret)
+static int read_names(struct audit_reader *reader, __u32 generation, struct audit_names *ret)
 {
 	struct diag diag = {0};
-	struct kernel *kernel = NULL;
 	int slot, err;
 
-	/* Opened afresh: an apply may have replaced the slots' maps by larger ones. */
-	err = kernel_open(pin_dir, false, &kernel, &diag);
+	/* An apply may have replaced the slots' maps by larger ones. */
+	err = kernel_resume(reader->pin_dir, false, &reader->slots, &diag);
 	diag_reset(&diag);
 	if (err)
 		return err;
-	slot = kernel_loaded(kernel) ? slot_of(kernel, &generation) : -1;
-	err = slot < 0 ? -ENOENT : read_slot(kernel, slot, ret);
+	slot = kernel_loaded(reader->slots) ? slot_of(reader->slots, &generation) : -1;
+	err = slot < 0 ? -ENOENT : read_slot(reader->slots, slot, ret);
 	/* An apply while we were reading may have filled that slot anew. */
-	if (!err && slot_of(kernel, &generation) != slot)
+	if (!err && slot_of(reader->slots, &generation) != slot)
 		err = -ESTALE;
-	kernel_close(kernel);
+	kernel_suspend(&reader->slots);
 	if (err)
 		audit_names_clear(ret);
 	else
@@ -158,7 +158,7 @@ static const struct audit_names *names_of(struct audit_reader *reader, __u32 gen
 	if (generation && generation == reader->unknown_generation &&
 	    now_ns - reader->unknown_ns < RETRY_NS)
 		return NULL;
-	if (read_names(reader->pin_dir, generation, &fresh)) {
+	if (read_names(reader, generation, &fresh)) {
 		reader->unknown_generation = generation;
 		reader->unknown_ns = now_ns;
 		return NULL;
@@ -295,6 +295,7 @@ static void close_all(struct audit_reader *reader)
 		kernel_ring_close(reader->ring);
 	if (reader->kernel)
 		kernel_close(reader->kernel);
+	kernel_close(reader->slots);
 	audit_sink_close(reader->sink);
 	follow_close(reader->server);
 	for (unsigned int i = 0; i < NR_GENERATIONS; i++)

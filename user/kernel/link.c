@@ -9,40 +9,66 @@
 #include <linux/rtnetlink.h>
 #include <net/if_arp.h>
 #include <string.h>
-#include <time.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 
-static void mnl_close_p(struct mnl_socket **nl)
+/* Opening a socket costs as much as a small question: a thread keeps one, of the namespace that it is in. */
+static _Thread_local struct {
+	struct mnl_socket *nl;
+	dev_t dev;
+	ino_t ino;
+	unsigned int seq;
+} asking;
+
+static void hang_up(void)
 {
-	if (*nl)
-		mnl_socket_close(*nl);
+	if (asking.nl)
+		mnl_socket_close(TAKE_PTR(asking.nl));
 }
 
-/* One dump: @cb sees every message. An interrupted dump (something changed meanwhile) is for the caller to repeat. */
-static int dump(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
+static int call(void)
 {
-	_cleanup_(mnl_close_p) struct mnl_socket *nl =
-	    mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	_cleanup_free_ char *buffer = malloc(1 << 16);
-	int one = 1, got, more = 1;
-	unsigned int port;
+	int one = 1;
 
-	if (!nl)
+	asking.nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!asking.nl)
 		return -errno;
-	if (!buffer)
-		return -ENOMEM;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
+	if (mnl_socket_bind(asking.nl, 0, MNL_SOCKET_AUTOPID) < 0)
 		return -errno;
 	/* Strict checking is what makes the kernel look at the namespace and interface that a dump asks for. */
-	if (mnl_socket_setsockopt(nl, NETLINK_GET_STRICT_CHK, &one, sizeof(one)) < 0)
+	if (mnl_socket_setsockopt(asking.nl, NETLINK_GET_STRICT_CHK, &one, sizeof(one)) < 0)
 		return -errno;
-	port = mnl_socket_get_portid(nl);
-	request->nlmsg_seq = time(NULL);
-	if (mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
+	return 0;
+}
+
+static int ready(void)
+{
+	struct stat here;
+
+	if (stat("/proc/thread-self/ns/net", &here) < 0) {
+		hang_up();
+		return call();
+	}
+	if (asking.nl && here.st_dev == asking.dev && here.st_ino == asking.ino)
+		return 0;
+	hang_up();
+	asking.dev = here.st_dev;
+	asking.ino = here.st_ino;
+	return call();
+}
+
+static int ask_all(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
+{
+	char buffer[32768] __attribute__((aligned(8))); /* more the kernel never says at once */
+	unsigned int port = mnl_socket_get_portid(asking.nl);
+	int got, more = 1;
+
+	request->nlmsg_seq = ++asking.seq;
+	if (mnl_socket_sendto(asking.nl, request, request->nlmsg_len) < 0)
 		return -errno;
 	while (more > 0) {
-		got = mnl_socket_recvfrom(nl, buffer, 1 << 16);
+		got = mnl_socket_recvfrom(asking.nl, buffer, sizeof(buffer));
 		if (got < 0)
 			return -errno;
 		more = mnl_cb_run(buffer, got, request->nlmsg_seq, port, cb, arg);
@@ -50,6 +76,18 @@ static int dump(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 			return -errno;
 	}
 	return 0;
+}
+
+/* One dump: @cb sees every message. An interrupted dump (something changed meanwhile) is for the caller to repeat. */
+static int dump(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
+{
+	int err = ready();
+
+	if (!err)
+		err = ask_all(request, cb, arg);
+	if (err) /* with what may still come of the answer */
+		hang_up();
+	return err;
 }
 
 static int dump_retry(struct nlmsghdr *request, mnl_cb_t cb, void *arg, size_t *count)
