@@ -158,6 +158,11 @@ agree "who stops during a trial is withdrawn"
 docker run -d --name taker --network app_back --ip "$gone" --stop-signal SIGKILL busybox:local wire listen tcp:5432 tcp:80 >/dev/null
 sleep 1
 tried "who takes its address is not taken for it" "$WEB" "$gone:5432" silent
+kill -KILL "${LAB_PIDS[weir-again]}"
+wait "${LAB_PIDS[weir-again]}" 2>/dev/null || true
+start_weir weir-trial
+sleep 1
+tried "nor by a daemon that begins during the trial" "$WEB" "$gone:5432" silent
 compose up -d --no-recreate --scale db=3
 sleep 1
 DB3=$(docker ps --format '{{.Names}}' | grep 'db.3')

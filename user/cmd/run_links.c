@@ -14,9 +14,7 @@
 
 const struct environment *run_who(const struct run *run)
 {
-	static const struct environment nobody = {.engine_unknown = true};
-
-	return !run->names ? NULL : run->env_known ? &run->env : &nobody;
+	return !run->names ? NULL : run->env_known ? &run->env : &kernel_bind_as_is;
 }
 
 /* ---- small sets of interfaces ---- */

@@ -358,23 +358,29 @@ static void not_updated(struct run *run, int err, const struct diag *diag)
 static int put_answers_in_force(struct run *run, const struct policy **ret, struct diag *diag)
 {
 	_cleanup_(environment_free) struct environment names = {};
-	bool same;
+	bool known = run->env_known, same;
 	int err;
 
+	if (run->trial && !known)
+		return -EINPROGRESS;
 	err = run_policy_in_force(run, ret, diag);
-	if (!err && !run->env_known)
+	if (!err && !known) {
+		environment_free(&run->env);
 		err = environment_read(&run->env, diag);
-	run->env_known |= !err;
+	}
 	err = err ? err : names_fill(run->names, &names);
 	if (err)
 		return err;
-	same = naming_same(&run->env, &names);
+	same = known && naming_same(&run->env, &names);
 	if (run->trial && !same)
 		return -EINPROGRESS;
 	naming_swap(&run->env, &names);
+	run->env_known = true;
 	err = same ? only_bind(run, diag) : update_with(run, *ret, diag);
-	if (err) /* who may be bound is who the tables know */
+	if (err) { /* who may be bound is who the tables know */
 		naming_swap(&run->env, &names);
+		run->env_known = known;
+	}
 	return err ? err : !same;
 }
 

@@ -254,9 +254,9 @@ enum compiled run_pick_up(struct run *run, const struct policy *policy, struct e
 	run->needs_links = needs_links(policy);
 	if (same)
 		run->applied.fingerprint = fresh;
-	/* During a trial nothing can be compiled: who is new waits, and this comes close. */
+	/* During a trial nothing can be compiled: where the tables know others than the engine does now, who is new waits. */
 	environment_free(&run->env);
-	if (run->trial || (same && same_names))
+	if (same && same_names)
 		take_env(run, env);
 	return !same ? COMPILED_FOR_ANOTHER : same_names ? COMPILED : COMPILED_FOR_OTHER_NAMES;
 }

@@ -7,7 +7,7 @@
 #include <net/if.h>
 #include <string.h>
 
-const struct environment bind_as_is = {};
+const struct environment kernel_bind_as_is = {};
 
 /*
  * @wants: all of them; NULL: one workload alone is bound, and what is bound to others is as weir_iface says
@@ -177,7 +177,7 @@ static int bind_workload(const struct binder *b, const struct wanted *wanted)
 	bool engine;
 	int err;
 
-	if (b->env == &bind_as_is)
+	if (b->env == &kernel_bind_as_is)
 		return keep_bindings(b, link->ifindex);
 	if (link->nsid < 0 || !link->peer)
 		return 0;

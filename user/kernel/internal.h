@@ -482,8 +482,6 @@ int bind_one(struct kernel *kernel, const struct wanted *wanted, const struct en
 int unbind(struct kernel *kernel, __u32 ifindex, const struct environment *env,
 	   struct change *change, struct diag *diag);
 
-/** bind_as_is - an environment for who has not asked the engine: nobody is bound anew. */
-extern const struct environment bind_as_is;
 static inline bool environment_has_engine(const struct environment *env)
 {
 	return env && (env->engine_unknown || env->nr_engine_subnets);

@@ -98,6 +98,9 @@ int kernel_update(struct kernel *kernel, const struct policy *policy, const stru
 
 /* ---- following the host (weir run; also done once by kernel_apply) ---- */
 
+/** kernel_bind_as_is - for who does not know what the engine said when the tables were made: nobody is bound anew. */
+extern const struct environment kernel_bind_as_is;
+
 /**
  * kernel_follow_link() - kernel_follow_links() for the one interface that a message was about: its hooks, its entry, its
  * binding, and its bridge's guard. The work does not grow with the number of interfaces.

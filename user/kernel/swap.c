@@ -143,8 +143,9 @@ static void follow_or_warn(struct kernel *kernel, bool both, struct diag *diag)
 {
 	struct diag scratch = {};
 
-	if (follow_slots(kernel, both, kernel->meta->flags & META_ENGINE ? &bind_as_is : NULL, NULL,
-			 NULL, &scratch))
+	if (follow_slots(kernel, both,
+			 kernel->meta->flags & META_ENGINE ? &kernel_bind_as_is : NULL, NULL, NULL,
+			 &scratch))
 		diag_warn(diag, NULL, "interfaces do not follow yet: %s", scratch.error);
 	diag_reset(&scratch);
 }
