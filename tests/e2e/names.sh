@@ -267,4 +267,9 @@ same "the engine is back: who waited is let in" "$(closed_because veth-late)" No
 until_true 5 sh -c "'$WEIR' --netns '$LAB-node' show segments extra --json | grep -q '\"addresses\": \[\]'" || true
 reach "and who went meanwhile is out" extra tcp:172.20.9.11:6380=silent
 
+# ---- nothing is left
+
+weir detach >/dev/null
+until_true 5 sh -c "! kill -0 ${LAB_PIDS[second]}" || true
+same "after detach no note is left" "$(find "${WEIR_RUN_DIR:-/run/weir}" -maxdepth 1 -name "$LAB-node.*" ! -name '*.lock' ! -name '*.run')" ''
 finish

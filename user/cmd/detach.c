@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd/confirmed.h"
+#include "cmd/notes.h"
 #include "cmd/load.h"
 
 static int cmd_detach(struct cmd_context *ctx, int argc, char **argv)
@@ -28,6 +29,7 @@ static int cmd_detach(struct cmd_context *ctx, int argc, char **argv)
 	err = kernel_detach(kernel, &diag);
 	if (err)
 		return cmd_fail(ctx, err, &diag, "what could be removed is removed");
+	notes_forget(ctx->pin_dir);
 	err = confirmed_forget(ctx->pin_dir, &aside);
 	if (err)
 		cmd_warn("the copy of the policy for the next boot stays: %s",

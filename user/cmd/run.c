@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "audit/paths.h"
+#include "cmd/notes.h"
 #include "cmd/run.h"
 
 #define FILES_NS     (200 * MS) /* quiet time after an event before files are read */
@@ -100,6 +101,7 @@ static int check_detached(struct run *run)
 
 	if (run_look(run) == -ENOENT) {
 		log_line(LOG_NOTICE, "detached by a command: nothing is left to do");
+		run->detached = true;
 		return EXIT_DONE;
 	}
 	if (seed && run->seed && seed != run->seed) {
@@ -315,6 +317,8 @@ static void finish(struct run *run)
 	run_links_clear(run);
 	environment_free(&run->env);
 	kernel_close(run->kernel);
+	if (run->detached) /* after the last answers were kept */
+		notes_forget(run->ctx->pin_dir);
 }
 
 static int cmd_run(struct cmd_context *ctx, int argc, char **argv)

@@ -70,6 +70,7 @@ struct run {
 	/* As the kernel said when last asked. */
 	__u32 generation;
 	bool loaded, trial, closed;
+	bool detached; /* by a command: this daemon ends */
 	__u64 blocks, seed;
 	__u32 flags; /* WEIR_CFG_* */
 	__u8 running[32];
