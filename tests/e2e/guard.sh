@@ -8,7 +8,7 @@ set -euo pipefail
 
 lab_start guard
 lab_node
-ip -n "$LAB-node" link add br-back type bridge forward_delay 0
+ip -n "$LAB-node" link add br-back address 02:00:00:00:09:01 type bridge forward_delay 0
 ip -n "$LAB-node" addr add 10.9.0.1/24 dev br-back
 ip -n "$LAB-node" addr add 2001:db8:9::1/64 dev br-back nodad
 ip -n "$LAB-node" link set br-back up

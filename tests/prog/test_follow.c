@@ -726,7 +726,7 @@ static void units_are_judged_by_tc_alone(void **state)
 	assert_int_equal(apply(POLICY), 0);
 	assert_true(nic_has_xdp());
 	more_flags = WEIR_CFG_UNITS;
-	assert_int_equal(fails_at("bpf_sk_cgroup_id", POLICY, false), -EOPNOTSUPP);
+	assert_int_equal(fails_at("bpf_skb_cgroup_id", POLICY, false), -EOPNOTSUPP);
 	assert_true(nic_has_xdp());
 	assert_int_equal(fails_at("swap", POLICY, false), -EIO);
 	assert_true(nic_has_xdp());
@@ -770,7 +770,7 @@ static void what_the_kernel_lacks_is_refused_by_name(void **state)
 	more_flags = 0;
 	assert_int_equal(kernel_features(&text, NULL), 0);
 	assert_non_null(strstr(text, "bpf_skb_ct_lookup: "));
-	assert_non_null(strstr(text, "bpf_sk_cgroup_id: "));
+	assert_non_null(strstr(text, "bpf_skb_cgroup_id: "));
 }
 
 static bool unit_of(__u64 cgroup, __u32 *ret)

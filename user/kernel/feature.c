@@ -92,9 +92,9 @@ static int try_cgroup(void)
 	int offers;
 
 	libbpf_quiet();
-	if (fault("bpf_sk_cgroup_id"))
+	if (fault("bpf_skb_cgroup_id"))
 		return -ENOENT;
-	offers = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_sk_cgroup_id, NULL);
+	offers = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_skb_cgroup_id, NULL);
 	return offers < 0 ? offers : offers ? 0 : -EOPNOTSUPP;
 }
 
@@ -106,6 +106,11 @@ bool feature_ct(void)
 	return try_ct() == 0;
 }
 
+bool feature_units(void)
+{
+	return try_cgroup() == 0;
+}
+
 int features_missing(const struct tables *tables, struct diag *diag)
 {
 	__u32 flags = tables->weir_cfg->flags;
@@ -115,10 +120,10 @@ int features_missing(const struct tables *tables, struct diag *diag)
 		    diag, -EOPNOTSUPP, NULL,
 		    "this kernel does not offer bpf_skb_ct_lookup (nf_conntrack with BTF), which "
 		    "services: needs where endpoints of one address are treated differently");
-	if (flags & WEIR_CFG_UNITS && try_cgroup())
+	if (flags & WEIR_CFG_UNITS && !feature_units())
 		return diag_fail(
 		    diag, -EOPNOTSUPP, NULL,
-		    "this kernel does not offer bpf_sk_cgroup_id, which {unit: …} needs");
+		    "this kernel does not offer bpf_skb_cgroup_id, which {unit: …} needs");
 	return 0;
 }
 
@@ -131,7 +136,7 @@ static const struct {
     {"membarrier", "a swap waits by replacing a map in a map", try_membarrier},
     {"bpf_skb_ct_lookup",
      "who is behind NAT is not known, services: with differing endpoints are refused", try_ct},
-    {"bpf_sk_cgroup_id", "{unit: ...} is refused", try_cgroup},
+    {"bpf_skb_cgroup_id", "{unit: ...} is refused", try_cgroup},
     {"map batches", "tables are read entry by entry", try_batch},
 };
 

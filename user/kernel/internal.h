@@ -587,6 +587,8 @@ int program_nothing(void);
 int features_missing(const struct tables *tables, struct diag *diag);
 /** feature_ct() - is bpf_skb_ct_lookup() there? A module that has it is loaded, where the kernel can. */
 bool feature_ct(void);
+/** feature_units() - do sockets have a cgroup, and may TC programs ask for it? */
+bool feature_units(void);
 
 /* ---- conntrack.c ---- */
 /** conntrack_load() - make the kernel load its conntrack module, if it is one. */

@@ -229,6 +229,7 @@ static int load_tc(struct maps *maps, const __u32 *entries, const struct load_se
 		return load_failed(-errno, "weir_tc", diag);
 	skeleton->rodata->weir_fake_clock = settings->fake_clock;
 	skeleton->rodata->weir_has_ct = settings->has_ct;
+	skeleton->rodata->weir_has_units = feature_units();
 	err = load_object(skeleton->obj, "weir_tc", maps, entries, programs, diag);
 	if (!err) {
 		err = start_clock(maps, bpf_program__fd(skeleton->progs.weir_clock),
