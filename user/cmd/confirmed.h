@@ -13,7 +13,7 @@
  *   trial:     confirmed_begin_trial(), kernel_apply(); where that fails, confirmed_cancel_trial()
  *   final:     kernel_apply(), confirmed_save()
  *   confirm:   kernel_confirm(), confirmed_confirm()
- *   rollback:  kernel_rollback(), confirmed_rollback()
+ *   rollback:  kernel_rollback(), confirmed_rollback() (of a trial: confirmed_expire())
  *   detach:    kernel_detach(), confirmed_forget()
  * All return 0 or -errno, with @diag; all take the directory's lock for as long as they run.
  */

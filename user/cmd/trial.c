@@ -36,8 +36,10 @@ static int done(const struct cmd_context *ctx, __u32 generation, const char *wha
 static int end_trial(const struct cmd_context *ctx, const struct command *command, int argc,
 		     char **argv, const char *what,
 		     int (*in_kernel)(struct kernel *, __u32 *, struct diag *),
-		     int (*on_disk)(const char *, struct diag *))
+		     int (*on_disk)(const char *, struct diag *),
+		     int (*trial_on_disk)(const char *, struct diag *))
 {
+	struct kernel_status before;
 	_cleanup_kernel_ struct kernel *kernel = NULL;
 	_cleanup_diag_ struct diag diag = {}, aside = {};
 	__u32 generation = 0;
@@ -48,10 +50,14 @@ static int end_trial(const struct cmd_context *ctx, const struct command *comman
 	status = open_loaded(ctx, true, &kernel);
 	if (status)
 		return status;
-	err = in_kernel(kernel, &generation, &diag);
+	err = kernel_glance(kernel, &before, &diag);
+	if (!err)
+		err = in_kernel(kernel, &generation, &diag);
 	if (err)
 		return cmd_fail(ctx, err, &diag, "nothing changed");
-	warn_copy(on_disk(ctx->pin_dir, &aside), &aside);
+	/* A daemon may be quicker to note that a trial ended: what ends here is not taken from the note. */
+	err = (before.trial ? trial_on_disk : on_disk)(ctx->pin_dir, &aside);
+	warn_copy(err, &aside);
 	cmd_warnings(&diag);
 	return done(ctx, generation, what);
 }
@@ -59,13 +65,13 @@ static int end_trial(const struct cmd_context *ctx, const struct command *comman
 static int cmd_confirm(struct cmd_context *ctx, int argc, char **argv)
 {
 	return end_trial(ctx, &command_confirm, argc, argv, "confirmed", kernel_confirm,
-			 confirmed_confirm);
+			 confirmed_confirm, confirmed_confirm);
 }
 
 static int cmd_rollback(struct cmd_context *ctx, int argc, char **argv)
 {
 	return end_trial(ctx, &command_rollback, argc, argv, "in force again", kernel_rollback,
-			 confirmed_rollback);
+			 confirmed_rollback, confirmed_expire);
 }
 
 const struct command command_confirm = {
