@@ -74,7 +74,7 @@ until_true 10 grep -q 'in force' "$TMP/waiting.err" || true
 flock "$TMP/run/"*"$LAB-node.lock" sleep 60 &
 holder=$!
 disown "$holder"
-until_true 5 grep -q "WRITE $holder " /proc/locks
+until_true 5 grep -qE "^[0-9]+: FLOCK +[A-Z]+ +WRITE $holder " /proc/locks # "->" stands before one that waits
 kill -STOP "$holder"
 ip -n "$LAB-node" link add veth-late type veth peer name late
 same "a lock that is held is waited for, then its holder is named" "$(tried apply "$TMP/policy.yaml")" \
