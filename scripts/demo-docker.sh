@@ -177,11 +177,8 @@ show_before() {
 
 # in_force FILE: by weir run, which follows the engine
 in_force() {
-	mkdir -p "$TMP/log/weir"
 	note "\$ weir run ${1#"$ROOT/"} &"
-	# Audit files belong in /var/log/weir: the demo gives it a /var/log of its own.
-	spawn node daemon unshare --mount sh -c \
-		"mount --bind '$TMP/log' /var/log && exec '$WEIR' --netns '$LAB-node' run '$1'"
+	daemon daemon "$1"
 	until_true 20 follows "$1" || {
 		echo "demo-docker: weir run does not come up: $(tail -n 3 "$TMP/daemon.err")" >&2
 		exit 1

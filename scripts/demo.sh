@@ -175,10 +175,8 @@ show_request() {
 apply_policy() {
 	run weir check "$POLICY"
 	run weir apply "$POLICY"
-	# The daemon keeps the audit log. The policy wants it in /var/log/weir: the demo gives it a /var/log of its own.
-	mkdir -p "$TMP/log/weir"
 	note "\$ weir run ${POLICY#"$ROOT/"} &"
-	spawn node daemon unshare --mount sh -c "mount --bind '$TMP/log' /var/log && exec '$WEIR' --netns '$LAB-node' run '$POLICY'"
+	daemon daemon "$POLICY"
 	until_true 10 daemon_follows || {
 		echo "demo: weir run does not come up: $(cat "$TMP/daemon.err")" >&2
 		exit 1

@@ -21,7 +21,7 @@ table() { "$PYTHON" "$HERE/table.py" "$@" || FAILED=$((FAILED + 1)); }
 # in_force FILE: by weir run, which follows the engine
 in_force() {
 	cp "$1" "$TMP/in-force.yaml"
-	spawn node weir-run "$WEIR" --netns "$LAB-node" run "$TMP/in-force.yaml"
+	daemon weir-run "$TMP/in-force.yaml"
 	until_true 20 sh -c "'$WEIR' --netns '$LAB-node' status --json | grep -q '\"generation\": *[1-9]'" ||
 		not_ok "$2: weir run comes up" "$(tail -n 3 "$TMP/weir-run.err" | tr '\n' ' ')"
 	until_true 10 no_veth_closed || not_ok "$2: every container's veth is open" "$(closed_veths)"
@@ -70,6 +70,7 @@ variant() {
 	table measure "$TMP/table.json"
 	table print "$TMP/table.json"
 	table compare "$TMP/table.json" "$file" guide "$name kato-docker"
+	same "$name: the audit is kept here" "$([ -s "$TMP/log/weir/audit.jsonl" ] && echo kept)" kept
 	out_of_force
 	stop listen-node listen-client
 	compose -p kato -f "$file" down -t 0 >/dev/null 2>&1 || not_ok "$name: compose down"

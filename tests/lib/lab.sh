@@ -13,6 +13,7 @@
 #   listen ROLE NAME PORT…      wire listen, and wait         chat ROLE NAME TARGET   a connection that keeps talking
 #   stop NAME…                  end what was spawned          lively NAME             "alive" or "stalled"
 #   weir ARG…                   weir in the node's namespace  policy                  apply standard input, or fail the test
+#   daemon NAME FILE            weir run in the node's namespace; its /var/log is $TMP/log
 #   counted MAP INDEX FIELD     a counter, through bpftool    reason NAME             packets dropped for it
 #   ok|not_ok NAME [WHY]   skip NAME REASON   same NAME GOT WANTED   reach NAME ROLE SPEC=STATE…   finish
 #
@@ -204,6 +205,13 @@ spawn() {
 		exec nsenter --net="/run/netns/$LAB-$role" "$@" >"$TMP/$name" 2>"$TMP/$name.err" </dev/null
 	) &
 	LAB_PIDS[$name]=$!
+}
+
+# Ready-made policies keep their audit in /var/log/weir: the daemon gets a /var/log of its own.
+daemon() {
+	mkdir -p "$TMP/log/weir"
+	spawn node "$1" unshare --mount sh -c \
+		"mount --bind '$TMP/log' /var/log && exec '$WEIR' --netns '$LAB-node' run '$2'"
 }
 
 # Ends a spawned process, waits for it; its output is complete then.
