@@ -60,4 +60,13 @@ sleep 0.2
 stop db.seen node.seen node.seen6
 same "to a workload arrives what its owner sent, and nothing else" "$(arrived db.seen)" 20
 same "to the node arrives what its owner sent, and nothing else" "$(arrived node.seen)/$(arrived node.seen6)" 10/10
+
+# A workload that gives itself any number of addresses takes no place from others.
+bound() { "$BPFTOOL" -j map dump pinned "$(pins)/maps/weir_local" | json 'len(d)'; }
+before=$(bound)
+for i in $(seq 0 999); do echo "addr add 10.43.$((i / 250)).$((i % 250 + 1))/32 dev eth0"; done | ip -n "$LAB-evil" -batch -
+weir apply "$TMP/policy.yaml" >/dev/null
+between "of 1,000 addresses that a workload gives itself 256 at most are bound" "$(($(bound) - before))" 250 256
+listen node late.log udp:6000
+reach "and others speak as before" web udp:203.0.113.1:6000=open
 finish

@@ -169,6 +169,9 @@ static bool is_given_by_itself(const struct binder *b, bool engine,
 	return engine && !address->link_local && !environment_told(b->env, &address->address);
 }
 
+/* Whoever gives itself more than this many keeps the rest unbound: weir_local has room for all workloads, not for one. */
+#define MOST_BINDINGS 256
+
 static int bind_workload(const struct binder *b, const struct wanted *wanted)
 {
 	const struct link *link = wanted->link;
@@ -187,7 +190,7 @@ static int bind_workload(const struct binder *b, const struct wanted *wanted)
 	if (err)
 		return err == -ENOMEM ? err : keep_bindings(b, link->ifindex);
 	engine = engine_runs(b, wanted, &addresses);
-	for (size_t i = 0; i < addresses.n && !err; i++)
+	for (size_t i = 0; i < addresses.n && b->ret->n - first < MOST_BINDINGS && !err; i++)
 		if (!is_given_by_itself(b, engine, &addresses.address[i]))
 			err = bind_address(b, wanted, &addresses.address[i]);
 	/* Whose address the engine has not told yet is nobody, by its link-local address, too. */
