@@ -511,6 +511,33 @@ static __always_inline __u32 inner_class(struct visit *v, const union address *a
 		      : WEIR_NONE;
 }
 
+/* An error in transit, its quoted flow in v->use: about what either end sent. */
+static __always_inline int error_in_transit(struct visit *v)
+{
+	const struct packet *pkt = &v->pkt;
+	struct flow_use *use = &v->use;
+	__u8 peer_kind;
+	__u32 peer;
+
+	use->region = WEIR_FLOW_TRANSIT;
+	if (flow_seen(use))
+		return 1;
+	use->key.local = pkt->inner_dst; /* about a reply */
+	use->key.remote = pkt->inner_src;
+	if (use->key.rport) {
+		use->key.lport = pkt->inner_dport;
+		use->key.rport = pkt->inner_sport;
+	}
+	if (flow_seen(use))
+		return 1;
+	/* No entry is made where the answer passes without one. */
+	peer = address_same(&pkt->inner_dst, &pkt->src)
+		   ? v->src
+		   : inner_class(v, &pkt->inner_dst, &peer_kind);
+	return ruling(v, v->dst, peer, inner_service(pkt, pkt->inner_dport), WEIR_DIR_FORWARD) &
+	       ruling(v, peer, v->dst, inner_answer(pkt), WEIR_DIR_FORWARD) & RULING_ALLOWED;
+}
+
 /*
  * An error that arrives at a local end quotes what that end sent. It passes when the flow has an entry or a socket, or
  * when the peer's own packets to that port would pass anyway.
@@ -537,27 +564,8 @@ __noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
 	use->owner = owner_of(v, v->dst_kind);
 	use->set_flags = 0;
 	use->mode = FLOW_LOOKS;
-	if (transit) {
-		use->region = WEIR_FLOW_TRANSIT;
-		if (flow_seen(use))
-			return 1;
-		use->key.local = pkt->inner_dst; /* about a reply */
-		use->key.remote = pkt->inner_src;
-		if (use->key.rport) {
-			use->key.lport = pkt->inner_dport;
-			use->key.rport = pkt->inner_sport;
-		}
-		if (flow_seen(use))
-			return 1;
-		/* No entry is made where the answer passes without one. */
-		peer = address_same(&pkt->inner_dst, &pkt->src)
-			   ? v->src
-			   : inner_class(v, &pkt->inner_dst, &peer_kind);
-		return ruling(v, v->dst, peer, inner_service(pkt, pkt->inner_dport),
-			      WEIR_DIR_FORWARD) &
-		       ruling(v, peer, v->dst, inner_answer(pkt), WEIR_DIR_FORWARD) &
-		       RULING_ALLOWED;
-	}
+	if (transit)
+		return error_in_transit(v);
 	use->region = region_of(v->dst_kind);
 	if (flow_seen(use))
 		return 1;

@@ -84,6 +84,19 @@ static __always_inline enum weir_reason read_packet(struct __sk_buff *skb, struc
 	return why;
 }
 
+/* A packet at @hook that came by @arrived (0: made here), as far as it could be read. NULL: no policy judges, it passes. */
+static __always_inline struct visit *arrive(struct __sk_buff *skb, __u8 hook, __u32 arrived,
+					    __u32 l2, enum weir_reason *why)
+{
+	struct visit *v = visit_begin(hook, skb->ifindex);
+
+	if (!v)
+		return 0;
+	v->arrived = arrived;
+	*why = read_packet(skb, v, l2);
+	return v;
+}
+
 static __always_inline int verdict(struct __sk_buff *skb, struct visit *v, enum weir_reason why)
 {
 	/* UNSPEC: let the next program or filter decide as well. */
@@ -123,15 +136,14 @@ static __always_inline int marked(const struct __sk_buff *skb)
 
 static __always_inline int nic_in(struct __sk_buff *skb, __u32 l2)
 {
-	struct visit *v = visit_begin(WEIR_HOOK_NIC_IN, skb->ifindex);
 	enum weir_reason why;
+	struct visit *v;
 
-	if (!v)
-		return TC_ACT_UNSPEC;
 	if (marked(skb) && !(skb->vlan_present && skb->vlan_tci & 0xfff))
 		return TC_ACT_UNSPEC;
-	v->arrived = skb->ifindex;
-	why = read_packet(skb, v, l2);
+	v = arrive(skb, WEIR_HOOK_NIC_IN, skb->ifindex, l2, &why);
+	if (!v)
+		return TC_ACT_UNSPEC;
 	if (why == WEIR_OK)
 		why = decide_nic_in(skb, v);
 	return verdict(skb, v, why);
@@ -139,13 +151,11 @@ static __always_inline int nic_in(struct __sk_buff *skb, __u32 l2)
 
 static __always_inline int nic_out(struct __sk_buff *skb, __u32 l2)
 {
-	struct visit *v = visit_begin(WEIR_HOOK_NIC_OUT, skb->ifindex);
 	enum weir_reason why;
+	struct visit *v = arrive(skb, WEIR_HOOK_NIC_OUT, skb->ingress_ifindex, l2, &why);
 
 	if (!v)
 		return TC_ACT_UNSPEC;
-	v->arrived = skb->ingress_ifindex;
-	why = read_packet(skb, v, l2);
 	if (why == WEIR_OK)
 		why = decide_nic_out(skb, v);
 	return verdict(skb, v, why);
@@ -178,13 +188,11 @@ int weir_l3_out(struct __sk_buff *skb)
 SEC("tc")
 int weir_wl_out(struct __sk_buff *skb)
 {
-	struct visit *v = visit_begin(WEIR_HOOK_WL_OUT, skb->ifindex);
 	enum weir_reason why;
+	struct visit *v = arrive(skb, WEIR_HOOK_WL_OUT, skb->ifindex, 14, &why);
 
 	if (!v)
 		return TC_ACT_UNSPEC;
-	v->arrived = skb->ifindex;
-	why = read_packet(skb, v, 14);
 	if (why == WEIR_OK)
 		why = decide_workload_out(skb, v);
 	skb->tc_index = hooked();
@@ -194,13 +202,11 @@ int weir_wl_out(struct __sk_buff *skb)
 SEC("tc")
 int weir_wl_in(struct __sk_buff *skb)
 {
-	struct visit *v = visit_begin(WEIR_HOOK_WL_IN, skb->ifindex);
 	enum weir_reason why;
+	struct visit *v = arrive(skb, WEIR_HOOK_WL_IN, skb->ingress_ifindex, 14, &why);
 
 	if (!v)
 		return TC_ACT_UNSPEC;
-	v->arrived = skb->ingress_ifindex;
-	why = read_packet(skb, v, 14);
 	if (why == WEIR_OK)
 		why = decide_workload_in(skb, v, came_by_a_hook(skb));
 	/* What it hands on speaks for itself again. */
@@ -212,13 +218,11 @@ int weir_wl_in(struct __sk_buff *skb)
 SEC("tc")
 int weir_br_in(struct __sk_buff *skb)
 {
-	struct visit *v = visit_begin(WEIR_HOOK_BR_IN, skb->ifindex);
 	enum weir_reason why;
+	struct visit *v = arrive(skb, WEIR_HOOK_BR_IN, skb->ifindex, 14, &why);
 
 	if (!v)
 		return TC_ACT_UNSPEC;
-	v->arrived = skb->ifindex;
-	why = read_packet(skb, v, 14);
 	if (why == WEIR_OK)
 		why = came_by_a_hook(skb) ? decide_bridge_in(v) : WEIR_SPOOFED;
 	return verdict(skb, v, why);
@@ -227,13 +231,11 @@ int weir_br_in(struct __sk_buff *skb)
 SEC("tc")
 int weir_br_out(struct __sk_buff *skb)
 {
-	struct visit *v = visit_begin(WEIR_HOOK_BR_OUT, skb->ifindex);
 	enum weir_reason why;
+	struct visit *v = arrive(skb, WEIR_HOOK_BR_OUT, skb->ingress_ifindex, 14, &why);
 
 	if (!v)
 		return TC_ACT_UNSPEC;
-	v->arrived = skb->ingress_ifindex;
-	why = read_packet(skb, v, 14);
 	if (why == WEIR_OK)
 		why = decide_bridge_out(v);
 	skb->tc_index = hooked();

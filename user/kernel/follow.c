@@ -288,21 +288,30 @@ int follow_slots(struct kernel *kernel, bool both, const struct environment *env
 	return err;
 }
 
-int kernel_follow_links(struct kernel *kernel, const struct environment *env,
-			unsigned int *ret_changes, __u64 *ret_window_ns, struct diag *diag)
+int follow_begin(struct kernel *kernel, unsigned int *ret_changes, __u64 *ret_window_ns,
+		 bool *ret_trial, struct diag *diag)
 {
-	__u64 word;
-	int err;
-
 	if (ret_changes)
 		*ret_changes = 0;
 	if (ret_window_ns)
 		*ret_window_ns = 0;
+	*ret_trial = false;
 	if (!kernel->loaded)
 		return diag_fail(diag, -ENOENT, NULL, "no policy is loaded");
-	word = word_settle(kernel);
+	*ret_trial = word_settle(kernel) & WEIR_WORD_PENDING;
+	return 0;
+}
+
+int kernel_follow_links(struct kernel *kernel, const struct environment *env,
+			unsigned int *ret_changes, __u64 *ret_window_ns, struct diag *diag)
+{
+	bool trial;
+	int err = follow_begin(kernel, ret_changes, ret_window_ns, &trial, diag);
+
+	if (err)
+		return err;
 	/* On trial, what the former policy watches stays watched: it may be back with the next packet. */
-	err = follow_slots(kernel, word & WEIR_WORD_PENDING, env, ret_changes, ret_window_ns, diag);
+	err = follow_slots(kernel, trial, env, ret_changes, ret_window_ns, diag);
 	if (!err && env)
 		err = marks_clear(kernel, env, diag);
 	/* What the next change of names would have to wait for. */

@@ -284,18 +284,13 @@ int kernel_follow_link(struct kernel *kernel, __u32 ifindex, const struct enviro
 			      .diag = diag};
 	struct diag scratch = {};
 	char name[IF_NAMESIZE];
-	__u64 word;
-	int err;
+	bool trial;
+	int err = follow_begin(kernel, ret_changes, ret_window_ns, &trial, diag);
 
-	if (ret_changes)
-		*ret_changes = 0;
-	if (ret_window_ns)
-		*ret_window_ns = 0;
-	if (!kernel->loaded)
-		return diag_fail(diag, -ENOENT, NULL, "no policy is loaded");
-	word = word_settle(kernel);
+	if (err)
+		return err;
 	f.diag = &scratch;
-	err = namings_read(kernel, word & WEIR_WORD_PENDING, &f.namings, &scratch);
+	err = namings_read(kernel, trial, &f.namings, &scratch);
 	if (!err)
 		err = follow_one(&f, ifindex);
 	/* It went while it was looked at: what was done for it is undone. */

@@ -640,6 +640,9 @@ struct bringing {
 int follow_bring(struct kernel *kernel, const struct bringing *b);
 /** follow_drop() - hooks and entries of what is not wanted. */
 int follow_drop(struct kernel *kernel, const struct bringing *b);
+/** follow_begin() - how both ways of following begin: results 0, -ENOENT without a policy, is one on trial? */
+int follow_begin(struct kernel *kernel, unsigned int *ret_changes, __u64 *ret_window_ns,
+		 bool *ret_trial, struct diag *diag);
 /** follow_slots() - both of these for the policy in force, with @both for those of both slots. */
 int follow_slots(struct kernel *kernel, bool both, const struct environment *env,
 		 unsigned int *ret_changes, __u64 *ret_window_ns, struct diag *diag);
