@@ -657,6 +657,8 @@ static void devices_without_ethernet_are_judged(void **state)
 		}
 	}
 	/* Two datagrams, and two errors about datagrams that passed and found no reader. */
+	for (int i = 0; i < 200 && count_home(WEIR_HOME_SELF_OUT).passed_packets < 4; i++)
+		usleep(10000); /* errors come from whichever CPU delivers */
 	assert_int_equal(count_home(WEIR_HOME_SELF_OUT).passed_packets, 4);
 	assert_int_equal(count_home(WEIR_HOME_SELF_OUT).dropped_packets, 2);
 	close(fd);
