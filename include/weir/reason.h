@@ -42,7 +42,12 @@
 	X(29, BLOCK_ADDED,     "block_added",       "notice: a limit blocked a source")                                 \
 	X(30, BLOCK_FULL,      "block_full",        "notice: no place for an automatic block")                          \
 	X(31, OVERFLOW_USED,   "overflow_used",     "notice: a limit's table is full where this source belongs")      \
-	X(32, UNKNOWN_INTERFACE, "unknown_interface", "came by an interface too new to have been looked at")
+	X(32, UNKNOWN_INTERFACE, "unknown_interface", "came by an interface too new to have been looked at")               \
+	X(33, BAD_CHECKSUM,    "bad_checksum",      "IPv4 header checksum is wrong")                                    \
+	X(34, REVERSE_PATH,    "reverse_path",      "no route to its source goes out where it came in")                 \
+	X(35, ICMP_TYPE,       "icmp_type",         "ICMP type that nothing needs any more (timestamp, address mask)")  \
+	X(36, SYN_COOKIE,      "syn_cookie",        "SYN answered with a cookie: the client must prove its address")    \
+	X(37, BAD_COOKIE,      "bad_cookie",        "segment of no connection and without a valid SYN cookie")
 /* clang-format on */
 
 enum weir_reason {

@@ -92,6 +92,8 @@ _Static_assert(sizeof(struct weir_class) == 32, "two classes a cache line");
 #define WEIR_CLASS_NEVER_BLOCK	 0x2 /* exempt from run-time and automatic blocks */
 #define WEIR_CLASS_INGRESS_ALLOW 0x4 /* default of packets to it */
 #define WEIR_CLASS_EGRESS_ALLOW	 0x8 /* default of packets from it */
+#define WEIR_CLASS_NO_AUTOBLOCK \
+	0x10 /* never blocked by a limit: proxies, administrators, who is spoofed to be locked out */
 
 /*
  * Service classes. Index of a service: tcp/p = p, udp/p = 65536 + p, sctp/p = 131072 + p, then 256 ICMP types, 256
@@ -154,13 +156,14 @@ enum weir_action {
  * struct weir_verdict - what the rules say about one (source, destination, service).
  * @rule:   counter index of the first rule that decides; for DEFAULT unused (0)
  * @limit:  indices into weir_limit_S in file order, @nr_limits of them
+ * @protect: index + 1 into weir_prot_S, for services of this node that SYN cookies protect; 0: none
  */
 struct weir_verdict {
 	__u32 rule;
 	__u8 action;
 	__u8 flags;
 	__u8 nr_limits;
-	__u8 pad;
+	__u8 protect;
 	__u16 limit[WEIR_MAX_FRAG_LIMITS];
 };
 _Static_assert(sizeof(struct weir_verdict) == 32, "two verdicts a cache line");
@@ -224,6 +227,20 @@ struct weir_limit {
 };
 _Static_assert(sizeof(struct weir_limit) == 96, "limit layout is ABI");
 
+/**
+ * struct weir_protect - `protect:` of the policy: above this rate of SYNs in all, XDP answers them with cookies.
+ * @interval, @tolerance: GCRA of the SYNs that pass, 1/16 ns; the burst is a tenth of a second's worth, at least 1
+ * @state:     index into weir_cookie, the same as long as the entry stays the same
+ */
+#define WEIR_MAX_PROTECTS 16
+struct weir_protect {
+	__u64 interval;
+	__u64 tolerance;
+	__u32 state;
+	__u32 pad[3];
+};
+_Static_assert(sizeof(struct weir_protect) == 32, "two a cache line");
+
 /* weir_rule_S: what user space needs to name counters and events; programs do not read it. */
 #define WEIR_NAME_LEN 64
 enum weir_rule_kind {
@@ -276,6 +293,7 @@ struct weir_text { /* weir_text_S: the policy in canonical form, NUL-terminated,
  * @event_interval_ns, @event_source_interval_ns: events in all and per source, as GCRA intervals; the burst is one
  *              second's worth; 0: no limit
  * @sha256:     of the policy files as read
+ * @vlans:      bit VID: tagged traffic that is ours (802.1Q, at NICs); VID 0 always is, its bit is not looked at
  */
 struct weir_config {
 	__u32 generation;
@@ -304,6 +322,7 @@ struct weir_config {
 	__u64 event_source_interval_ns;
 	__u64 applied_ns; /* CLOCK_REALTIME */
 	__u8 sha256[32];
+	__u64 vlans[64];
 };
 #define WEIR_CFG_MONITOR       0x1 /* drop nothing, say what would be dropped */
 #define WEIR_CFG_FORWARD_ALLOW 0x2 /* default of transit */
@@ -312,9 +331,12 @@ struct weir_config {
 #define WEIR_CFG_WORKLOADS     0x10 /* the policy names workloads */
 #define WEIR_CFG_BLOCK_LIST    0x20 /* some class is WEIR_CLASS_BLOCKED */
 #define WEIR_CFG_LIMITS	       0x40
-#define WEIR_CFG_FAILSAFE      0x80  /* some verdict is WEIR_ACT_FAILSAFE */
-#define WEIR_CFG_LATER	       0x100 /* some verdict is WEIR_ACT_LATER: exits look conntrack up */
-#define WEIR_CFG_UNITS	       0x200 /* some segment has a unit: sockets' cgroups are asked for */
+#define WEIR_CFG_FAILSAFE      0x80   /* some verdict is WEIR_ACT_FAILSAFE */
+#define WEIR_CFG_LATER	       0x100  /* some verdict is WEIR_ACT_LATER: exits look conntrack up */
+#define WEIR_CFG_UNITS	       0x200  /* some segment has a unit: sockets' cgroups are asked for */
+#define WEIR_CFG_PROTECT       0x400  /* some verdict is protected by SYN cookies */
+#define WEIR_CFG_VLANS	       0x800  /* some bit of vlans is set */
+#define WEIR_CFG_ANTISPOOF     0x1000 /* some interface checks reverse paths */
 
 /* ------------------------------------------------------------------------------------------------------------
  * Run-time state
@@ -342,6 +364,7 @@ struct weir_config {
  * @jiffies0:   jiffies64 when CLOCK_MONOTONIC was 0, measured by the program weir_clock
  * @masqueraded: 1 since the first masqueraded flow left a NIC; 0: no answer is looked for among those
  * @behind:     1 since somebody whose address NAT replaced by ours entered a workload; 0: no answer to such is looked for
+ * @cookie_wscale: window scale that this host's sockets announce (tcp_rmem, rmem_max), for SYN cookies; set by the loader
  */
 struct weir_control {
 	__u64 word;
@@ -354,7 +377,8 @@ struct weir_control {
 	__u64 jiffies0;
 	__u64 masqueraded;
 	__u64 behind;
-	__u64 pad[6];
+	__u64 cookie_wscale;
+	__u64 pad[5];
 };
 
 /*
@@ -378,11 +402,15 @@ struct weir_control {
 struct weir_iface {
 	__u32 flags;
 	__s32 nsid; /* of the workload's namespace as seen from ours; -1: unknown, ask no sockets */
-	__u16 zone[WEIR_NR_SLOTS]; /* which `on:` sets it is in, per slot */
-	__u8 mac[6];		   /* its own; of WEIR_IF_PORT: the bridge's */
-	__u8 pad[2];
-	__u32 master; /* WEIR_IF_PORT: ifindex of the bridge */
+	__u16 zone[WEIR_NR_SLOTS];     /* which `on:` sets it is in, per slot */
+	__u8 mac[6];		       /* its own; of WEIR_IF_PORT: the bridge's */
+	__u8 antispoof[WEIR_NR_SLOTS]; /* enum weir_antispoof, per slot */
+	__u32 master; /* ifindex of the bridge or bond that it is a port of, 0: of none */
+	__u32 lower;  /* of a VLAN device: ifindex of the device that it is on; else 0 */
+	__u32 mtu;
 };
+/* Reverse-path check of what arrives (RFC 3704): does a route to the source go out there (strict), or anywhere (loose)? */
+enum weir_antispoof { WEIR_ANTISPOOF_OFF = 0, WEIR_ANTISPOOF_STRICT = 1, WEIR_ANTISPOOF_LOOSE = 2 };
 
 /*
  * weir_local: addresses whose home is here. Link-local addresses are scoped to an interface, all others to 0; those
@@ -470,6 +498,24 @@ enum weir_flow_region {
 #define WEIR_FLOW_SETS	8192 /* per region: 65,536 flows */
 #define WEIR_FLOW_QUOTA 4
 
+/**
+ * struct weir_cookie - state of one `protect:` entry, shared by all CPUs; weir_cookie, mmapable.
+ * @tat:      GCRA of the SYNs that pass, 1/16 ns
+ * @until_ns: CLOCK_MONOTONIC until when every SYN is answered with a cookie; 0: not under attack
+ * @passed_ns: when the last SYN passed meanwhile: the kernel takes cookies only while its listener has seen SYNs lately
+ * @sent, @valid, @invalid: SYNs answered, clients that proved their address, segments that did not
+ */
+struct weir_cookie {
+	__u64 tat;
+	__u64 until_ns;
+	__u64 passed_ns;
+	__u64 sent;
+	__u64 valid;
+	__u64 invalid;
+	__u64 pad[2];
+};
+_Static_assert(sizeof(struct weir_cookie) == 64, "one cache line");
+
 /* weir_block: run-time blocks, longest prefix; IPv4 prefixes as 96 + length. An expired entry blocks nothing. */
 struct weir_block_key {
 	__u32 prefixlen;
@@ -550,6 +596,7 @@ struct weir_reader {
 	X(weir_cellx, struct weir_exact,   1)                            \
 	X(weir_verd,  struct weir_verdict, 256)                          \
 	X(weir_limit, struct weir_limit,   64)                           \
+	X(weir_prot,  struct weir_protect, WEIR_MAX_PROTECTS)            \
 	X(weir_rule,  struct weir_rule,    256)                          \
 	X(weir_file,  struct weir_file,    16)                           \
 	X(weir_text,  struct weir_text,    16)
