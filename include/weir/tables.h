@@ -230,14 +230,17 @@ _Static_assert(sizeof(struct weir_limit) == 96, "limit layout is ABI");
 /**
  * struct weir_protect - `protect:` of the policy: above this rate of SYNs in all, XDP answers them with cookies.
  * @interval, @tolerance: GCRA of the SYNs that pass, 1/16 ns; the burst is a tenth of a second's worth, at least 1
- * @state:     index into weir_cookie, the same as long as the entry stays the same
+ * @state:     index into weir_cookie, the same as long as the entry protects the same
+ * @id:        of what it protects, whatever its place and its rate; programs do not read it
  */
 #define WEIR_MAX_PROTECTS 16
+#define WEIR_NR_COOKIES	  (2 * WEIR_MAX_PROTECTS) /* entries of weir_cookie: of both slots */
 struct weir_protect {
 	__u64 interval;
 	__u64 tolerance;
 	__u32 state;
-	__u32 pad[3];
+	__u32 pad;
+	__u64 id;
 };
 _Static_assert(sizeof(struct weir_protect) == 32, "two a cache line");
 
@@ -404,7 +407,7 @@ struct weir_iface {
 	__s32 nsid; /* of the workload's namespace as seen from ours; -1: unknown, ask no sockets */
 	__u16 zone[WEIR_NR_SLOTS];     /* which `on:` sets it is in, per slot */
 	__u8 mac[6];		       /* its own; of WEIR_IF_PORT: the bridge's */
-	__u8 antispoof[WEIR_NR_SLOTS]; /* enum weir_antispoof, per slot */
+	__u8 antispoof[WEIR_NR_SLOTS]; /* enum weir_antispoof, per slot; for WEIR_CFG_ANTISPOOF */
 	__u32 master; /* ifindex of the bridge or bond that it is a port of, 0: of none */
 	__u32 lower;  /* of a VLAN device: ifindex of the device that it is on; else 0 */
 	__u32 mtu;
@@ -502,6 +505,7 @@ enum weir_flow_region {
  * struct weir_cookie - state of one `protect:` entry, shared by all CPUs; weir_cookie, mmapable.
  * @tat:      GCRA of the SYNs that pass, 1/16 ns
  * @until_ns: CLOCK_MONOTONIC until when every SYN is answered with a cookie; 0: not under attack
+ * @since_ns: when @until_ns was set last with nothing of it left: since when every SYN has been answered; 0: never
  * @passed_ns: when the last SYN passed meanwhile: the kernel takes cookies only while its listener has seen SYNs lately
  * @sent, @valid, @invalid: SYNs answered, clients that proved their address, segments that did not
  */
@@ -512,7 +516,8 @@ struct weir_cookie {
 	__u64 sent;
 	__u64 valid;
 	__u64 invalid;
-	__u64 pad[2];
+	__u64 since_ns;
+	__u64 pad;
 };
 _Static_assert(sizeof(struct weir_cookie) == 64, "one cache line");
 

@@ -13,6 +13,14 @@ static __u64 interval_ns(__u32 per_second)
 	return per_second ? (NS_PER_S + per_second - 1) / per_second : 0;
 }
 
+static bool checks_paths(const struct policy *policy)
+{
+	for (size_t i = 0; i < policy->nr_interfaces; i++)
+		if (policy->interface[i].antispoof != WEIR_ANTISPOOF_OFF)
+			return true;
+	return false;
+}
+
 static __u32 policy_flags(const struct policy *policy, const struct environment *env)
 {
 	enum policy_default forward = policy->defaults.forward;
@@ -24,7 +32,15 @@ static __u32 policy_flags(const struct policy *policy, const struct environment 
 	       (env && env->forwarding4 ? WEIR_CFG_FORWARDING4 : 0) |
 	       (env && env->forwarding6 ? WEIR_CFG_FORWARDING6 : 0) |
 	       (policy->nr_workloads ? WEIR_CFG_WORKLOADS : 0) |
-	       (policy->nr_limits ? WEIR_CFG_LIMITS : 0);
+	       (policy->nr_limits ? WEIR_CFG_LIMITS : 0) | (policy->nr_vlans ? WEIR_CFG_VLANS : 0) |
+	       (checks_paths(policy) ? WEIR_CFG_ANTISPOOF : 0);
+}
+
+static void vlans_build(const struct policy *policy, __u64 *vlans)
+{
+	for (size_t i = 0; i < policy->nr_vlans; i++)
+		for (unsigned int vid = policy->vlan[i].first; vid <= policy->vlan[i].last; vid++)
+			vlans[vid / 64] |= 1ULL << vid % 64;
 }
 
 static int config_build(struct builder *b)
@@ -48,6 +64,7 @@ static int config_build(struct builder *b)
 	config->half_open_s = policy->timeouts.half_open;
 	config->event_interval_ns = interval_ns(policy->audit.events_per_second);
 	config->event_source_interval_ns = interval_ns(policy->audit.per_source_per_second);
+	vlans_build(policy, config->vlans);
 	memcpy(config->sha256, policy->sha256, sizeof(config->sha256));
 	return 0;
 }
@@ -79,6 +96,7 @@ static int run_stages(struct builder *b)
 	/* clang-format off */
 	static int (*const stage[])(struct builder *b) = {
 		config_build,  rules_build,    sets_open,         matches_build, limits_build,
+		protects_build,
 		zones_build,   services_build, classes_build,     trie_build,    vips_build,
 		groups_build,  ends_build,     pairs_build,       cells_build,   matrices_build,
 		class_table_build, config_finish,

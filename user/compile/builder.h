@@ -199,6 +199,7 @@ enum match_kind {
 	MATCH_DENY,
 	MATCH_FAILSAFE,
 	MATCH_LIMIT,
+	MATCH_PROTECT,
 	MATCH_VIP,   /* a service address */
 	MATCH_VOICE, /* what a rule says of one of its facets */
 };
@@ -208,7 +209,7 @@ struct match {
 	__u32 from, to; /* sets */
 	__u32 ports;
 	__u32 on;
-	__u32 index; /* of the rule, of the limit, of the service address */
+	__u32 index; /* of the rule, the limit, the entry of `protect:`, the service address */
 	__u32 next;
 	__u32 facet; /* MATCH_VOICE: whom the rule speaks of */
 	__u8 kind;
@@ -414,8 +415,16 @@ int limits_build(struct builder *b);
 /** limits_bytes() - kernel memory of the limits' state. */
 size_t limits_bytes(const struct tables *tables);
 
+/** protects_build() - weir_prot; states are numbered from 0 in the policy's order. */
+int protects_build(struct builder *b);
+
 /** rules_build() - weir_rule, weir_file, weir_text. */
 int rules_build(struct builder *b);
+
+/* What something is whatever its place in the file: the sum of what it says. */
+/** services_sig() - of a port list. chain_id() - parts in their order: from A to B is not from B to A. */
+struct sig services_sig(const struct services *list);
+__u64 chain_id(__u64 id, struct sig part);
 
 /** build_too_big() - -E2BIG with the numbers so far; @at_least: not everything was counted yet. */
 int build_too_big(struct builder *b, size_t bytes, bool at_least);

@@ -17,6 +17,7 @@
 struct said {
 	__u32 deny, allow; /* first rule of each, WEIR_NONE */
 	__u32 vip;	   /* it is the service of this service address, WEIR_NONE */
+	__u32 protect;	   /* first entry of `protect:`, WEIR_NONE */
 	bool named, failsafe;
 	__u8 nr_limits; /* in file order, at most KEPT */
 	__u16 limit[KEPT];
@@ -51,7 +52,8 @@ struct painter {
 	size_t tally_capacity;
 };
 
-static const struct said nothing = {.deny = WEIR_NONE, .allow = WEIR_NONE, .vip = WEIR_NONE};
+static const struct said nothing = {
+    .deny = WEIR_NONE, .allow = WEIR_NONE, .vip = WEIR_NONE, .protect = WEIR_NONE};
 
 static __u32 min_u32(__u32 a, __u32 b)
 {
@@ -98,6 +100,9 @@ static void say(const struct builder *b, struct said *said, const struct match *
 		if (charged_at_sender(&b->policy->limit[match->index]))
 			said->nr_sent = add_limit(said->sent, said->nr_sent, KEPT, match->index);
 		break;
+	case MATCH_PROTECT:
+		said->protect = min_u32(said->protect, match->index);
+		break;
 	case MATCH_VIP:
 		said->vip = match->index;
 		break;
@@ -110,6 +115,7 @@ static void join(struct said *said, const struct said *more)
 	said->allow = min_u32(said->allow, more->allow);
 	said->named |= more->named;
 	said->failsafe |= more->failsafe;
+	said->protect = min_u32(said->protect, more->protect);
 	for (int i = 0; i < more->nr_limits; i++)
 		said->nr_limits = add_limit(said->limit, said->nr_limits, KEPT, more->limit[i]);
 	for (int i = 0; i < more->nr_sent; i++)
@@ -286,6 +292,9 @@ static int decide(struct painter *painter, const struct said *said, __u32 class,
 		verdict.nr_limits = n;
 		memcpy(verdict.limit, limit, n * sizeof(*limit));
 	}
+	/* What goes to a service address ends at its endpoint, whose sockets take no cookies of ours. */
+	if (verdict.action != WEIR_ACT_DENY && !vip && said->protect != WEIR_NONE)
+		verdict.protect = said->protect + 1;
 	return intern_verdict(painter, &verdict, ret);
 }
 

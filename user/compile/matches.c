@@ -96,6 +96,21 @@ static int add_limits(struct builder *b)
 	return 0;
 }
 
+static int add_protects(struct builder *b)
+{
+	for (size_t i = 0; i < b->policy->nr_protects; i++) {
+		const struct protect_rule *rule = &b->policy->protect[i];
+		struct match match = {.index = i, .kind = MATCH_PROTECT};
+		int err = add_ends(b, &match, &items_any, rule->to.n ? &rule->to : &items_self);
+
+		if (!err)
+			err = add_match(b, match, &rule->port, true, NULL);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 static int add_lists(struct builder *b)
 {
 	const struct policy *policy = b->policy;
@@ -202,6 +217,8 @@ int matches_build(struct builder *b)
 		err = add_published(b);
 	if (!err)
 		err = add_limits(b);
+	if (!err)
+		err = add_protects(b);
 	if (!err)
 		err = vips_open(b);
 	if (!err)

@@ -259,11 +259,13 @@ static int write_tables(struct builder *b, const struct matrix *pairs, const str
 	t->weir_cfg->nr_dst = pairs->columns;
 	t->weir_cfg->pair_mask = pairs->dense ? WEIR_NONE : pairs->buckets - 1;
 	t->weir_cfg->cell_mask = cells->dense ? WEIR_NONE : cells->buckets - 1;
-	for (size_t i = 0; i < t->nr_weir_verd; i++)
+	for (size_t i = 0; i < t->nr_weir_verd; i++) {
+		t->weir_cfg->flags |= t->weir_verd[i].protect ? WEIR_CFG_PROTECT : 0;
 		t->weir_cfg->flags |= t->weir_verd[i].action == WEIR_ACT_FAILSAFE
 					  ? WEIR_CFG_FAILSAFE
 				      : t->weir_verd[i].action == WEIR_ACT_LATER ? WEIR_CFG_LATER
 										 : 0;
+	}
 	return 0;
 }
 

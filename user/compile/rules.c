@@ -41,7 +41,7 @@ static struct sig names_sig(const struct names *names)
 	return sig;
 }
 
-static struct sig services_sig(const struct services *list)
+struct sig services_sig(const struct services *list)
 {
 	struct sig sig = sig_of(list->n, 71);
 
@@ -54,15 +54,14 @@ static struct sig services_sig(const struct services *list)
 	return sig;
 }
 
-/* Parts in their order: from A to B is not from B to A. */
-static __u64 chain(__u64 id, struct sig part)
+__u64 chain_id(__u64 id, struct sig part)
 {
 	return sig_of(id + part.a, part.b).a;
 }
 
 static __u64 name_id(const char *name, __u64 kind)
 {
-	return chain(kind, sig_bytes(name, strlen(name)));
+	return chain_id(kind, sig_bytes(name, strlen(name)));
 }
 
 static __u64 rule_id(const struct rule *rule)
@@ -71,12 +70,12 @@ static __u64 rule_id(const struct rule *rule)
 
 	if (rule->name)
 		return name_id(rule->name, kind);
-	id = chain(id, sets_sig(&rule->from));
-	id = chain(id, sets_sig(&rule->to));
-	id = chain(id, services_sig(&rule->port));
+	id = chain_id(id, sets_sig(&rule->from));
+	id = chain_id(id, sets_sig(&rule->to));
+	id = chain_id(id, services_sig(&rule->port));
 	if (rule->published.n)
-		id = chain(id, services_sig(&rule->published));
-	return chain(id, names_sig(&rule->on));
+		id = chain_id(id, services_sig(&rule->published));
+	return chain_id(id, names_sig(&rule->on));
 }
 
 static __u64 limit_id(const struct limit_rule *limit)
@@ -88,11 +87,11 @@ static __u64 limit_id(const struct limit_rule *limit)
 
 	if (limit->name)
 		return name_id(limit->name, WEIR_RULE_LIMIT);
-	id = chain(id, sets_sig(&limit->from));
-	id = chain(id, sets_sig(&limit->to));
-	id = chain(id, services_sig(&limit->port));
-	id = chain(id, names_sig(&limit->on));
-	return chain(id, sig_bytes(numbers, sizeof(numbers)));
+	id = chain_id(id, sets_sig(&limit->from));
+	id = chain_id(id, sets_sig(&limit->to));
+	id = chain_id(id, services_sig(&limit->port));
+	id = chain_id(id, names_sig(&limit->on));
+	return chain_id(id, sig_bytes(numbers, sizeof(numbers)));
 }
 
 static void place_rule(const struct policy *policy, struct weir_rule *rule, const char *name,

@@ -23,7 +23,7 @@ struct apply {
 	__u64 word;
 	unsigned int running, idle;
 	__u32 generation;
-	struct tables tables; /* with counters and regions; four tables are copies */
+	struct tables tables; /* with counters, regions and states; five tables are copies */
 	struct counters_plan counters;
 	struct region_plan *regions;
 	struct weir_limit *limits; /* of the running slot */
@@ -33,6 +33,7 @@ struct apply {
 	__u64 **before_over;
 	__u64 *since; /* by limit: when that was */
 	__u32 need_tat, need_over;
+	struct protects_plan protects;
 	struct links links;
 	struct naming naming;
 	struct wants wants; /* what is watched now, and what the new policy names */
@@ -173,9 +174,10 @@ static int own_tables(struct apply *a, const struct tables *tables)
 	OWN(weir_verd);
 	OWN(weir_rule);
 	OWN(weir_limit);
+	OWN(weir_prot);
 #undef OWN
 	return a->tables.weir_cfg && a->tables.weir_verd && a->tables.weir_rule &&
-		       a->tables.weir_limit
+		       a->tables.weir_limit && a->tables.weir_prot
 		   ? 0
 		   : -ENOMEM;
 }
@@ -235,6 +237,9 @@ static int plan(struct apply *a, const struct tables *tables)
 		err = counters_plan(a->kernel, &a->tables, a->running, &a->counters, a->diag);
 	if (!err)
 		err = plan_regions(a);
+	if (!err)
+		err = protects_plan(a->kernel, a->running, a->tables.weir_prot,
+				    a->tables.nr_weir_prot, &a->protects);
 	if (!err)
 		err = number(a);
 	return err ? oops(a, err, "cannot plan the tables") : 0;
@@ -397,6 +402,8 @@ static int fill(struct apply *a)
 		return oops(a, err, "cannot write the idle slot");
 	err = counters_zero(a->kernel, &a->counters, a->diag);
 	if (!err)
+		err = protects_begin(a->kernel, &a->protects, a->diag);
+	if (!err)
 		err = regions_begin(a);
 	if (!err)
 		err = slot_fill(a->kernel, &a->tables, a->idle, a->diag);
@@ -558,6 +565,7 @@ static void release(struct apply *a)
 	free(a->tables.weir_verd);
 	free(a->tables.weir_rule);
 	free(a->tables.weir_limit);
+	free(a->tables.weir_prot);
 	counters_plan_free(&a->counters);
 	change_keep(&a->change);
 	wants_free(&a->wants);

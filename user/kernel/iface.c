@@ -14,6 +14,13 @@ static void zones_into(const struct naming *naming, size_t n, __u32 ifindex, str
 				ret->zone[naming[i].slot] = naming[i].zone[j];
 }
 
+static void antispoof_into(const struct naming *naming, size_t n, const struct link *link,
+			   struct weir_iface *ret)
+{
+	for (size_t i = 0; i < n; i++)
+		ret->antispoof[naming[i].slot] = naming_antispoof(&naming[i], link);
+}
+
 bool iface_read(const struct kernel *kernel, __u32 ifindex, struct weir_iface *ret)
 {
 	memset(ret, 0, sizeof(*ret));
@@ -49,8 +56,11 @@ int iface_put(struct kernel *kernel, const struct link *link, const struct link 
 	now.flags = flags | (was.flags & (IFACE_CLSACT | WEIR_IF_NO_METADATA));
 	now.nsid = link->nsid;
 	now.master = link->master;
+	now.lower = link->lower;
+	now.mtu = link->mtu;
 	memcpy(now.mac, bridge ? bridge->mac : link->mac, sizeof(now.mac));
 	zones_into(naming, n, link->ifindex, &now);
+	antispoof_into(naming, n, link, &now);
 	return write_entry(kernel, link->ifindex, existed, &was, &now, change);
 }
 

@@ -41,6 +41,7 @@ struct weir_meta {
 	X(weir_unit)    \
 	X(weir_tat)     \
 	X(weir_over)    \
+	X(weir_cookie)  \
 	X(weir_flow)    \
 	X(weir_block)   \
 	X(weir_autoblk) \
@@ -362,6 +363,28 @@ int counters_zero(struct kernel *kernel, const struct counters_plan *plan, struc
 int counters_carry(const struct maps *old, const struct maps *new);
 int counters_sum(int fd, __u32 index, void *ret, size_t nr_u64);
 
+/* ---- protect.c ---- */
+/** struct protects_plan - states in weir_cookie that begin anew. */
+struct protects_plan {
+	bool fresh[WEIR_NR_COOKIES];
+};
+/**
+ * protects_plan() - give each of @prot (@n entries, those in use first) its state: the one that the slot which judges, or
+ * else the other one, has for what it protects; or one that nobody uses.
+ */
+int protects_plan(struct kernel *kernel, unsigned int running, struct weir_protect *prot, size_t n,
+		  struct protects_plan *ret);
+/** protects_begin() - clear what begins anew, and tell programs what this host's sockets announce. */
+int protects_begin(struct kernel *kernel, const struct protects_plan *plan, struct diag *diag);
+/** protects_used() - how many of @n entries of weir_prot are in use. */
+size_t protects_used(const struct weir_protect *prot, size_t n);
+/** slot_protects() - weir_prot of @slot; @ret has WEIR_MAX_PROTECTS entries. */
+int slot_protects(const struct kernel *kernel, unsigned int slot, struct weir_protect *ret,
+		  size_t *ret_n);
+/** window_scale() - what a socket of this host announces: tcp_select_initial_window() for the largest buffers. */
+unsigned int window_scale(void);
+unsigned int window_scale_of(__u64 tcp_rmem_max, __u64 rmem_max);
+
 /* ---- slot.c ---- */
 int slot_config(const struct kernel *kernel, unsigned int slot, struct weir_config *ret);
 int slot_limits(const struct kernel *kernel, unsigned int slot, struct weir_limit **ret,
@@ -543,6 +566,8 @@ struct wants {
 /** wants_match() - what @link is to the first of @naming that names it. */
 bool wants_match(const struct naming *naming, size_t n, const struct link *link,
 		 struct wanted *ret);
+/** naming_antispoof() - enum weir_antispoof of @link, as a NIC. */
+__u8 naming_antispoof(const struct naming *naming, const struct link *link);
 /** wants_build() - what @naming names, and guards. */
 int wants_build(const struct links *links, const struct naming *naming, size_t n,
 		struct wants *ret);

@@ -114,15 +114,23 @@ static void read_xdp(const struct nlattr *nest, struct link *link)
 	}
 }
 
-static void read_linkinfo(const struct nlattr *nest, struct link *link)
+static void read_linkinfo(const struct nlattr *nest, struct link *link, bool *vlan)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, nest) if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
-	    link->bridge = strcmp(mnl_attr_get_str(attr), "bridge") == 0;
+	mnl_attr_for_each_nested(attr, nest)
+	{
+		const char *kind = mnl_attr_get_str(attr);
+
+		if (mnl_attr_get_type(attr) != IFLA_INFO_KIND)
+			continue;
+		link->bridge = strcmp(kind, "bridge") == 0;
+		link->veth = strcmp(kind, "veth") == 0;
+		*vlan = strcmp(kind, "vlan") == 0;
+	}
 }
 
-static void read_link_attr(const struct nlattr *attr, struct link *link)
+static void read_link_attr(const struct nlattr *attr, struct link *link, bool *vlan)
 {
 	switch (mnl_attr_get_type(attr)) {
 	case IFLA_IFNAME:
@@ -138,6 +146,9 @@ static void read_link_attr(const struct nlattr *attr, struct link *link)
 	case IFLA_LINK_NETNSID:
 		link->nsid = (__s32)mnl_attr_get_u32(attr);
 		break;
+	case IFLA_MTU:
+		link->mtu = mnl_attr_get_u32(attr);
+		break;
 	case IFLA_MASTER:
 		link->master = mnl_attr_get_u32(attr);
 		break;
@@ -145,7 +156,7 @@ static void read_link_attr(const struct nlattr *attr, struct link *link)
 		read_xdp(attr, link);
 		break;
 	case IFLA_LINKINFO:
-		read_linkinfo(attr, link);
+		read_linkinfo(attr, link, vlan);
 		break;
 	}
 }
@@ -155,6 +166,7 @@ static int on_link(const struct nlmsghdr *message, void *arg)
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
 	struct links *links = arg;
 	const struct nlattr *attr;
+	bool vlan = false;
 	struct link *link;
 
 	if (message->nlmsg_type != RTM_NEWLINK)
@@ -169,7 +181,10 @@ static int on_link(const struct nlmsghdr *message, void *arg)
 	link->type = info->ifi_type;
 	link->flags = info->ifi_flags;
 	link->nsid = -1;
-	mnl_attr_for_each(attr, message, sizeof(*info)) read_link_attr(attr, link);
+	mnl_attr_for_each(attr, message, sizeof(*info)) read_link_attr(attr, link, &vlan);
+	/* The device of a VLAN may be in another namespace, where numbers mean others. */
+	if (vlan && link->nsid < 0)
+		link->lower = link->peer;
 	return MNL_CB_OK;
 }
 

@@ -14,6 +14,8 @@
  * @type:     ARPHRD_*
  * @peer:     IFLA_LINK: ifindex of the other end (veth) or of the parent; 0: none
  * @nsid:     namespace of @peer as seen from ours; -1: ours, or unknown
+ * @mtu:      of what follows the link-layer header
+ * @lower:    of a VLAN device: ifindex of the device that it is on, where that is in this namespace; else 0
  * @master:   ifindex of the bridge or bond that it is a port of; 0: none
  * @xdp_prog: id of the XDP program attached, 0: none; @xdp_mode: XDP_ATTACHED_*
  */
@@ -26,9 +28,11 @@ struct link {
 	__u32 peer;
 	__s32 nsid;
 	__u32 master;
+	__u32 mtu;
+	__u32 lower;
 	__u32 xdp_prog;
 	__u8 xdp_mode;
-	bool bridge;
+	bool bridge, veth;
 };
 
 struct links {

@@ -15,9 +15,11 @@ struct update {
 	struct diag *diag;
 	__u64 word;
 	unsigned int running, idle;
-	struct tables tables; /* with counters and regions; four tables are copies */
+	struct tables tables; /* with counters, regions and states; five tables are copies */
 	struct weir_rule *rule;
 	struct weir_limit *limit;
+	struct weir_protect prot[WEIR_MAX_PROTECTS];
+	size_t nr_prot;
 	struct weir_config config; /* of the slot that judges */
 	size_t nr_limits;
 };
@@ -59,6 +61,8 @@ static int read_running(struct update *u)
 				 (void **)&u->rule);
 	if (!err)
 		err = slot_limits(u->kernel, u->running, &u->limit, &u->nr_limits);
+	if (!err)
+		err = slot_protects(u->kernel, u->running, u->prot, &u->nr_prot);
 	return err ? oops(u, err, "cannot read the slot in force") : 0;
 }
 
@@ -79,6 +83,12 @@ static int check_same(const struct update *u, const struct tables *tables)
 	for (size_t i = 0; i < config->nr_limits; i++)
 		if (!limit_same(&tables->weir_limit[i], &u->limit[i]))
 			return stale(u, "limits");
+	if (protects_used(tables->weir_prot, tables->nr_weir_prot) != u->nr_prot)
+		return stale(u, "protected services");
+	for (size_t i = 0; i < u->nr_prot; i++)
+		if (tables->weir_prot[i].id != u->prot[i].id ||
+		    tables->weir_prot[i].interval != u->prot[i].interval)
+			return stale(u, "protected services");
 	return 0;
 }
 
@@ -99,9 +109,10 @@ static int own_tables(struct update *u, const struct tables *tables)
 	OWN(weir_verd);
 	OWN(weir_rule);
 	OWN(weir_limit);
+	OWN(weir_prot);
 #undef OWN
 	return u->tables.weir_cfg && u->tables.weir_verd && u->tables.weir_rule &&
-		       u->tables.weir_limit
+		       u->tables.weir_limit && u->tables.weir_prot
 		   ? 0
 		   : oops(u, -ENOMEM, "cannot number the tables");
 }
@@ -127,6 +138,8 @@ static int number(struct update *u)
 		tables->weir_limit[i].buckets = u->limit[i].buckets;
 		tables->weir_limit[i].overflow = u->limit[i].overflow;
 	}
+	for (size_t i = 0; i < u->nr_prot; i++)
+		tables->weir_prot[i].state = u->prot[i].state;
 	config->generation = generation_next(u->kernel->meta->generation > word_generation(u->word)
 						 ? u->kernel->meta->generation
 						 : word_generation(u->word));
@@ -153,6 +166,36 @@ static int put_zones(struct update *u)
 			return oops(u, -errno, "cannot write weir_iface");
 	}
 	return 0;
+}
+
+struct spoofs {
+	const struct update *u;
+	int fd;
+};
+
+static int put_antispoof(void *arg, const void *key, const void *value)
+{
+	const struct spoofs *s = arg;
+	struct weir_iface iface = *(const struct weir_iface *)value;
+
+	if (iface.antispoof[s->u->idle] == iface.antispoof[s->u->running])
+		return 0;
+	iface.antispoof[s->u->idle] = iface.antispoof[s->u->running];
+	return bpf_map_update_elem(s->fd, key, &iface, BPF_EXIST) < 0 && errno != ENOENT ? -errno
+											 : 0;
+}
+
+/* What is checked at interfaces is the same in the slot that comes; whether, its config says. */
+static int put_antispoofs(struct update *u)
+{
+	struct spoofs spoofs = {u, u->kernel->maps.fd[MAP_weir_iface]};
+	int err;
+
+	if (!(u->config.flags & WEIR_CFG_ANTISPOOF))
+		return 0;
+	err =
+	    hash_each(spoofs.fd, sizeof(__u32), sizeof(struct weir_iface), put_antispoof, &spoofs);
+	return err ? oops(u, err, "cannot write weir_iface") : 0;
 }
 
 static int wait_for_slot(struct update *u)
@@ -204,6 +247,8 @@ static int run(struct update *u, const struct tables *tables, struct apply_resul
 	if (!err)
 		err = put_zones(u);
 	if (!err)
+		err = put_antispoofs(u);
+	if (!err)
 		err = flip(u);
 	result->fill_ns = mono_ns(NULL) - began_ns;
 	result->written = bytes;
@@ -217,6 +262,7 @@ static void release(struct update *u)
 	free(u->tables.weir_verd);
 	free(u->tables.weir_rule);
 	free(u->tables.weir_limit);
+	free(u->tables.weir_prot);
 	free(u->rule);
 	free(u->limit);
 }

@@ -24,7 +24,33 @@ static const struct interface_rule *rule_for(const struct interface_rule *rule, 
 	return NULL;
 }
 
-/* A plain name says more than a pattern, and a pattern for workloads more than one for NICs, which may be "*". */
+/*
+ * What names @link as a NIC, or NULL; *@ret_workload: it is one of workloads. A plain name says more than a pattern, and
+ * a pattern for workloads more than one for NICs, which may be "*".
+ */
+static const struct interface_rule *named_as(const struct policy *policy, const struct link *link,
+					     bool *ret_workload)
+{
+	const struct interface_rule *rule =
+	    rule_for(policy->interface, policy->nr_interfaces, link->name, false);
+
+	*ret_workload = false;
+	if (rule)
+		return rule;
+	*ret_workload = rule_for(policy->workload, policy->nr_workloads, link->name, false) ||
+			rule_for(policy->workload, policy->nr_workloads, link->name, true);
+	return *ret_workload ? NULL
+			     : rule_for(policy->interface, policy->nr_interfaces, link->name, true);
+}
+
+__u8 naming_antispoof(const struct naming *naming, const struct link *link)
+{
+	bool workload;
+	const struct interface_rule *rule = named_as(naming->policy, link, &workload);
+
+	return rule ? rule->antispoof : WEIR_ANTISPOOF_OFF;
+}
+
 static bool match_policy(const struct naming *naming, const struct link *link, struct wanted *ret)
 {
 	const struct policy *policy = naming->policy;
@@ -33,15 +59,9 @@ static bool match_policy(const struct naming *naming, const struct link *link, s
 	if (link->type == ARPHRD_LOOPBACK)
 		return false;
 	*ret = (struct wanted){.link = link};
-	rule = rule_for(policy->interface, policy->nr_interfaces, link->name, false);
-	if (!rule) {
-		ret->workload =
-		    rule_for(policy->workload, policy->nr_workloads, link->name, false) ||
-		    rule_for(policy->workload, policy->nr_workloads, link->name, true);
-		if (ret->workload)
-			return true;
-		rule = rule_for(policy->interface, policy->nr_interfaces, link->name, true);
-	}
+	rule = named_as(policy, link, &ret->workload);
+	if (ret->workload)
+		return true;
 	if (rule)
 		ret->xdp = naming->units ? XDP_OFF : rule->xdp;
 	ret->units = naming->units;

@@ -36,6 +36,8 @@ int policy_each_item(const struct policy *policy, int (*each)(void *arg, struct 
 	}
 	for (size_t i = 0; i < policy->nr_failsafe && !err; i++)
 		err = each_of(&policy->failsafe[i].from, each, arg);
+	for (size_t i = 0; i < policy->nr_protects && !err; i++)
+		err = each_of(&policy->protect[i].to, each, arg);
 	return err;
 }
 

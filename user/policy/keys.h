@@ -30,7 +30,7 @@ struct scope {
 extern const struct scope scope_policy, scope_interface, scope_default, scope_segment_default,
     scope_failsafe, scope_segment, scope_item, scope_rule, scope_limit, scope_limit_key,
     scope_on_exceed, scope_timeouts, scope_audit, scope_rotate, scope_mask, scope_test, scope_home,
-    scope_service;
+    scope_service, scope_protect, scope_syn_cookies;
 
 /** policy_scopes - all of them, ends with NULL. */
 extern const struct scope *const policy_scopes[];

@@ -222,8 +222,8 @@ static int check_rate(struct reader *reader, const struct node *node, const char
 }
 
 /* A rate in the unit that the limit counts. */
-static int read_rate(struct reader *reader, const struct node *node, const char *what, bool bytes,
-		     __u64 *ret_rate, __u64 *ret_period_ns)
+int read_rate(struct reader *reader, const struct node *node, const char *what, bool bytes,
+	      __u64 *ret_rate, __u64 *ret_period_ns)
 {
 	struct rate rate;
 	const char *why;

@@ -102,6 +102,12 @@ void policy_free(struct policy *policy)
 	for (size_t i = 0; i < policy->nr_services; i++)
 		free(policy->service[i].endpoint);
 	free(policy->service);
+	for (size_t i = 0; i < policy->nr_protects; i++) {
+		items_free(&policy->protect[i].to);
+		free(policy->protect[i].port.service);
+	}
+	free(policy->protect);
+	free(policy->vlan);
 	free(policy->audit.file);
 	names_free(&policy->audit.pass);
 	for (size_t i = 0; i < policy->nr_tests; i++) {

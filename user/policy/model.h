@@ -146,12 +146,28 @@ struct limit_rule {
 	bool log;
 };
 
+/** struct protect_rule - an entry of `protect:`: above so many SYNs in all, they are answered with cookies. */
+struct protect_rule {
+	struct position at;
+	struct items to;      /* self or {interface: ...} */
+	struct services port; /* tcp only, by port */
+	__u64 rate;	      /* SYNs per @period_ns */
+	__u64 period_ns;
+};
+
 enum xdp_mode { XDP_AUTO, XDP_NATIVE, XDP_GENERIC, XDP_OFF };
 
 struct interface_rule {
 	char *pattern; /* name or fnmatch(3) pattern */
 	struct position at;
 	enum xdp_mode xdp;
+	__u8 antispoof; /* enum weir_antispoof */
+};
+
+/** struct vlan_range - an entry of `vlans:`, 1..4094, inclusive. */
+struct vlan_range {
+	__u16 first, last;
+	struct position at;
 };
 
 struct failsafe_rule {
@@ -215,6 +231,10 @@ struct policy {
 	size_t nr_limits;
 	struct service_rule *service;
 	size_t nr_services;
+	struct protect_rule *protect;
+	size_t nr_protects;
+	struct vlan_range *vlan;
+	size_t nr_vlans;
 	struct timeouts timeouts;
 	struct audit_config audit;
 	struct test_case *test;
@@ -258,7 +278,7 @@ const struct segment *policy_segment(const struct policy *policy, const char *na
 
 /**
  * policy_each_item() - call @each for every item, wherever one may stand (block, never_block, segments, rules, limits,
- * failsafe; not tests), in a fixed order; a non-zero return ends the walk and is returned.
+ * failsafe, protect; not tests), in a fixed order; a non-zero return ends the walk and is returned.
  */
 int policy_each_item(const struct policy *policy, int (*each)(void *arg, struct item *item),
 		     void *arg);

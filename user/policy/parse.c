@@ -31,8 +31,8 @@ static const struct key policy_keys[] = {
     {"timeouts", read_timeouts},
     {"audit", read_audit},
     {"tests", read_tests},
-    {"vlans", NULL},
-    {"protect", NULL},
+    {"vlans", read_vlans},
+    {"protect", read_protect},
     {},
 };
 const struct scope scope_policy = {"policy", policy_keys};

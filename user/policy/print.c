@@ -101,8 +101,11 @@ static const char *direction(enum policy_default value)
 }
 
 static void print_interfaces(FILE *out, const char *key, const struct interface_rule *rules,
-			     size_t n)
+			     size_t n, bool antispoof)
 {
+	static const char *const spoofed[] = {[WEIR_ANTISPOOF_OFF] = "off",
+					      [WEIR_ANTISPOOF_STRICT] = "strict",
+					      [WEIR_ANTISPOOF_LOOSE] = "loose"};
 	static const char *const modes[] = {[XDP_AUTO] = "auto",
 					    [XDP_NATIVE] = "native",
 					    [XDP_GENERIC] = "generic",
@@ -113,7 +116,10 @@ static void print_interfaces(FILE *out, const char *key, const struct interface_
 	for (size_t i = 0; i < n; i++) {
 		fputs("  - {name: ", out);
 		print_quoted(out, rules[i].pattern);
-		fprintf(out, ", xdp: %s}\n", modes[rules[i].xdp]);
+		fprintf(out, ", xdp: %s", modes[rules[i].xdp]);
+		if (antispoof)
+			fprintf(out, ", antispoof: %s", spoofed[rules[i].antispoof]);
+		fputs("}\n", out);
 	}
 }
 
@@ -306,6 +312,38 @@ static void print_service_rules(FILE *out, const struct policy *policy)
 	}
 }
 
+static void print_vlans(FILE *out, const struct policy *policy)
+{
+	if (!policy->nr_vlans)
+		return;
+	fputs("vlans: [", out);
+	for (size_t i = 0; i < policy->nr_vlans; i++) {
+		const struct vlan_range *range = &policy->vlan[i];
+
+		fprintf(out, range->first == range->last ? "%s%u" : "%s%u-%u", i ? ", " : "",
+			range->first, range->last);
+	}
+	fputs("]\n", out);
+}
+
+static void print_protects(FILE *out, const struct policy *policy)
+{
+	char text[UNITS_TEXT_LEN];
+
+	if (policy->nr_protects)
+		fputs("protect:\n", out);
+	for (size_t i = 0; i < policy->nr_protects; i++) {
+		const struct protect_rule *rule = &policy->protect[i];
+		const struct rate rate = {.amount = rule->rate, .period_ns = rule->period_ns};
+
+		fputs("  - {to: ", out);
+		print_items(out, &rule->to);
+		fputs(", port: ", out);
+		print_services(out, &rule->port);
+		fprintf(out, ", syn_cookies: {above: %s}}\n", units_format_rate(&rate, text));
+	}
+}
+
 static void print_timeouts(FILE *out, const struct timeouts *timeouts)
 {
 	const struct {
@@ -386,8 +424,9 @@ static void print_test(FILE *out, const struct test_case *test)
 
 static void print_policy(FILE *out, const struct policy *policy)
 {
-	print_interfaces(out, "interfaces", policy->interface, policy->nr_interfaces);
-	print_interfaces(out, "workloads", policy->workload, policy->nr_workloads);
+	print_interfaces(out, "interfaces", policy->interface, policy->nr_interfaces, true);
+	print_interfaces(out, "workloads", policy->workload, policy->nr_workloads, false);
+	print_vlans(out, policy);
 	fprintf(out, "default: {ingress: %s, egress: %s, forward: %s}\n",
 		direction(policy->defaults.ingress), direction(policy->defaults.egress),
 		direction(policy->defaults.forward));
@@ -403,6 +442,7 @@ static void print_policy(FILE *out, const struct policy *policy)
 		fputs("limits:\n", out);
 	for (size_t i = 0; i < policy->nr_limits; i++)
 		print_limit(out, &policy->limit[i]);
+	print_protects(out, policy);
 	print_service_rules(out, policy);
 	print_timeouts(out, &policy->timeouts);
 	print_audit(out, &policy->audit);

@@ -27,6 +27,8 @@ const struct scope *const policy_scopes[] = {
     &scope_test,
     &scope_home,
     &scope_service,
+    &scope_protect,
+    &scope_syn_cookies,
     NULL,
 };
 

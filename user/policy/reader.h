@@ -93,6 +93,8 @@ read_fn read_timeouts;	       /* NULL */
 read_fn read_audit;	       /* NULL */
 read_fn read_tests;	       /* NULL */
 read_fn read_service_rules;    /* NULL: `services:` */
+read_fn read_protect;	       /* NULL */
+read_fn read_vlans;	       /* NULL */
 read_fn rule_published;	       /* struct rule * */
 
 read_fn read_block, read_never_block; /* NULL */
@@ -127,6 +129,12 @@ int range_parse(struct reader *reader, const struct position *at, const char *te
 /** service_read_one() - one entry of `port:`. service_lacks_port(): a whole protocol that has ports or types. */
 int service_read_one(struct reader *reader, const struct node *node, struct service *ret);
 bool service_lacks_port(const struct service *service);
+
+/** read_rate() - 1..10,000,000 a second, or with @bytes 1 KB/s..12.5 GB/s; @what names it in messages. */
+int read_rate(struct reader *reader, const struct node *node, const char *what, bool bytes,
+	      __u64 *ret_rate, __u64 *ret_period_ns);
+/** check_protect() - no protected service is one that NAT hands on: there is no socket here to take its cookies. */
+int check_protect(const struct policy *policy, struct diag *diag);
 
 /** check_service_rules() - no address and port twice, no endpoint that is itself such an address. */
 int check_service_rules(const struct policy *policy, struct diag *diag);

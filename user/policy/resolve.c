@@ -480,6 +480,11 @@ static int check_nat(struct resolver *resolver)
 	return check_service_rules(policy, resolver->diag);
 }
 
+static int check_protects(struct resolver *resolver)
+{
+	return check_protect(resolver->policy, resolver->diag);
+}
+
 /** struct place_of - an entry of interfaces or workloads, and its place among all of them. */
 struct place_of {
 	struct interface_rule *rule;
@@ -505,11 +510,13 @@ static int check_double(struct resolver *resolver, const struct place_of *first,
 		return reject(resolver, here,
 			      "\"%s\" is both an interface and a workload; first at %s:%u:%u",
 			      second->rule->pattern, there->file, there->line, there->column);
-	if (first->rule->xdp != second->rule->xdp)
-		return reject(
-		    resolver, here,
-		    "interface \"%s\" is given twice, with another xdp; first at %s:%u:%u",
-		    second->rule->pattern, there->file, there->line, there->column);
+	if (first->rule->xdp != second->rule->xdp ||
+	    first->rule->antispoof != second->rule->antispoof)
+		return reject(resolver, here,
+			      "interface \"%s\" is given twice, with another %s; first at %s:%u:%u",
+			      second->rule->pattern,
+			      first->rule->xdp != second->rule->xdp ? "xdp" : "antispoof",
+			      there->file, there->line, there->column);
 	return 0;
 }
 
@@ -607,9 +614,9 @@ static void check_audit(struct resolver *resolver)
 int policy_resolve(struct policy *policy, struct diag *diag)
 {
 	static int (*const checks[])(struct resolver *) = {
-	    index_segments,   check_references, check_segment_defaults,
-	    check_cycles,     check_names,	check_rules,
-	    check_interfaces, check_units,	check_nat,
+	    index_segments, check_references, check_segment_defaults, check_cycles,
+	    check_names,    check_rules,      check_interfaces,	      check_units,
+	    check_nat,	    check_protects,
 	};
 	struct resolver resolver = {.policy = policy, .diag = diag};
 	int err = sort_rules(policy);

@@ -363,10 +363,24 @@ static int interface_xdp(struct reader *reader, const struct node *key, const st
 	return err;
 }
 
+static int interface_antispoof(struct reader *reader, const struct node *key,
+			       const struct node *value, void *into)
+{
+	static const char *const choices[] = {[WEIR_ANTISPOOF_OFF] = "off",
+					      [WEIR_ANTISPOOF_STRICT] = "strict",
+					      [WEIR_ANTISPOOF_LOOSE] = "loose",
+					      NULL};
+	int choice = WEIR_ANTISPOOF_OFF, err;
+
+	err = read_choice(reader, value, "antispoof", choices, &choice);
+	((struct interface_rule *)into)->antispoof = choice;
+	return err;
+}
+
 static const struct key interface_keys[] = {
     {"name", interface_name},
     {"xdp", interface_xdp},
-    {"antispoof", NULL},
+    {"antispoof", interface_antispoof},
     {},
 };
 const struct scope scope_interface = {"interface", interface_keys};
@@ -402,6 +416,12 @@ static int one_interface(struct reader *reader, const struct node *key, const st
 static int one_workload(struct reader *reader, const struct node *key, const struct node *value,
 			void *into)
 {
+	for (const struct node *k = value->kind == NODE_MAP ? value->child : NULL; k;
+	     k = k->next->next)
+		if (!strcmp(k->text, "antispoof"))
+			return reject(
+			    reader, &k->at,
+			    "antispoof is for interfaces: a workload's sources are the addresses bound to it in any case");
 	return read_interface(reader, value, &reader->policy->workload,
 			      &reader->policy->nr_workloads);
 }
