@@ -45,6 +45,8 @@ static __always_inline enum weir_reason decide_bridge_in(struct visit *v)
 	const struct packet *pkt = &v->pkt;
 	const union address *who = &pkt->src;
 
+	if (pkt->vlan)
+		return WEIR_VLAN;
 	if (pkt->flags & PKT_CONTROL)
 		return WEIR_ETHERTYPE;
 	if (pkt->flags & PKT_ARP) {
@@ -64,6 +66,8 @@ static __always_inline enum weir_reason decide_bridge_out(struct visit *v)
 	const struct packet *pkt = &v->pkt;
 	const struct weir_local *local;
 
+	if (pkt->vlan)
+		return WEIR_VLAN;
 	if (pkt->flags & (PKT_ARP | PKT_ND | PKT_CONTROL | PKT_LISTENER) ||
 	    address_multicast(&pkt->dst, pkt->family))
 		return WEIR_OK;

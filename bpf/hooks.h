@@ -25,6 +25,15 @@ static __always_inline int neighbour_set(const struct packet *pkt)
 	return pkt->flags & (PKT_ARP | PKT_ND);
 }
 
+/* Tagged traffic that the policy does not name is not ours. Only NICs have any that is. */
+static __always_inline int vlan_is_ours(const struct visit *v, const struct weir_config *config)
+{
+	__u32 vlan = v->pkt.vlan;
+
+	return !vlan ||
+	       (config->flags & WEIR_CFG_VLANS && config->vlans[vlan >> 6 & 63] >> (vlan & 63) & 1);
+}
+
 /** decide_nic_in() - a packet that arrives at a NIC. */
 static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, struct visit *v)
 {
@@ -36,6 +45,8 @@ static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, stru
 
 	if (!config)
 		return WEIR_NO_POLICY;
+	if (!vlan_is_ours(v, config))
+		return WEIR_VLAN;
 	if (neighbour_set(pkt) || pkt->flags & (PKT_CONTROL | PKT_LISTENER | PKT_DHCP6))
 		return WEIR_OK;
 	if (pkt->flags & PKT_DHCP_OFFER) {
@@ -114,6 +125,8 @@ static __always_inline enum weir_reason decide_nic_out(struct WEIR_CTX *ctx, str
 
 	if (!config)
 		return WEIR_NO_POLICY;
+	if (!vlan_is_ours(v, config))
+		return WEIR_VLAN;
 	if (neighbour_set(pkt) || pkt->flags & (PKT_CONTROL | PKT_LISTENER | PKT_DHCP6))
 		return WEIR_OK;
 	if (pkt->flags & PKT_DHCP_ASK && !v->arrived)
@@ -179,6 +192,8 @@ static __always_inline enum weir_reason decide_workload_out(struct WEIR_CTX *ctx
 
 	if (!config)
 		return WEIR_NO_POLICY;
+	if (pkt->vlan)
+		return WEIR_VLAN;
 	if (pkt->flags & PKT_CONTROL)
 		return WEIR_ETHERTYPE;
 	if (neighbour_set(pkt))
@@ -243,6 +258,8 @@ static __always_inline enum weir_reason decide_workload_in(struct WEIR_CTX *ctx,
 
 	if (!config)
 		return WEIR_NO_POLICY;
+	if (pkt->vlan)
+		return WEIR_VLAN;
 	if (v->arrived && !came_judged(v, hooked))
 		return WEIR_UNKNOWN_INTERFACE;
 	if (neighbour_set(pkt))

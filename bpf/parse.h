@@ -30,7 +30,7 @@
  * struct view - a frame as it can be read.
  * @data, @end: readable bytes (XDP: first buffer; TC: linear part)
  * @len:        bytes of the whole frame, never less than @end - @data
- * @gso:        the frame is an aggregate: length fields may be 0 (BIG TCP) and say nothing about one wire packet
+ * @gso:        1: the frame is an aggregate: length fields may be 0 (BIG TCP) and say nothing about one wire packet
  */
 struct view {
 	const __u8 *data;
@@ -125,6 +125,11 @@ union address {
  * @ip_len:     IP total length in bytes (frame length when unreadable, or for an aggregate the bytes after L2)
  * @headers:    bytes of L3 and L4 headers, for the length of an aggregate's segments
  * @family:     4, 6, or 0 when there is no IP header
+ * @offset:     of the header being read; in the end that of the transport header, where there is one
+ * @vlan:       VID of the one tag that has one, 0: none. @tags: of those that the driver took out of the frame, which
+ *              are the outermost: set by the caller, with @vlan
+ * @seq, @ack:  TCP's numbers, wire order
+ * @mac_to:     destination MAC, as it lies in memory
  */
 struct packet {
 	union address src;
@@ -144,11 +149,16 @@ struct packet {
 	__u8 inner_proto;
 	__u8 type; /* ICMP */
 	__u8 mac[6];
-	__u16 offset;  /* of the header being read */
+	__u16 offset;
 	__u8 extended; /* IPv6: which extension headers were seen, EXTENDED_* */
-	__u8 pad;
+	__u8 tags;
 	__be16 ethertype;
 	__be32 fragment_id;
+	__be32 seq;
+	__be32 ack;
+	__u32 mac_to;
+	__u16 mac_to_end;
+	__u16 vlan;
 };
 
 enum {
@@ -260,6 +270,8 @@ WEIR_INLINE enum weir_reason parse_tcp(const struct view *view, struct packet *p
 	pkt->sport = LD16(at, 0);
 	pkt->dport = LD16(at, 2);
 	pkt->port = BE16(pkt->dport);
+	pkt->seq = LD32(at, 4);
+	pkt->ack = LD32(at, 8);
 	pkt->headers += length;
 	pkt->flags |= PKT_PORTS;
 	if ((flags & 0x12) == 0x02)
@@ -443,6 +455,13 @@ WEIR_INLINE enum weir_reason parse_icmp4(const struct view *view, struct packet 
 	case 4: /* source quench, RFC 6633 */
 	case 5: /* redirect */
 		return WEIR_ICMP_ERROR;
+	case 13: /* timestamp, information, address mask, and their replies: RFC 6918 */
+	case 14:
+	case 15:
+	case 16:
+	case 17:
+	case 18:
+		return WEIR_ICMP_TYPE;
 	}
 	return WEIR_OK;
 }
@@ -542,6 +561,31 @@ WEIR_INLINE enum weir_reason parse_transport(const struct view *view, struct pac
 	}
 }
 
+/* Of 32-bit words, of any byte order: 0xffff when the header with its checksum adds up (RFC 1071). */
+WEIR_INLINE __u32 sum_fold(__u64 sum)
+{
+	__u32 folded = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+
+	return (folded & 0xffff) + (folded >> 16);
+}
+
+/* The words of the options. Out of line: they are seldom. */
+WEIR_PART __u64 sum_options(const struct view *view, struct packet *pkt, __u32 l3)
+{
+	cursor at = AT(view, l3);
+	__u32 ihl = FORGET(pkt->headers, pkt->headers);
+	__u64 sum = 0;
+
+	for (__u32 i = 20; i < 60; i += 4) {
+		if (i >= ihl)
+			break;
+		if (!HAVE(view, at, i + 4))
+			break;
+		sum += LD32(at, i);
+	}
+	return sum;
+}
+
 /* RFC 791 options: a list of type-length-value that must end inside the header; source routes are refused. */
 WEIR_INLINE enum weir_reason parse_options4(const struct view *view, struct packet *pkt, __u32 at4,
 					    __u32 end)
@@ -579,6 +623,7 @@ WEIR_INLINE enum weir_reason parse_ip4(const struct view *view, struct packet *p
 	__u32 ihl, total, end;
 	__u16 fragment;
 	enum weir_reason why;
+	__u64 sum;
 
 	if (!HAVE(view, at, 20))
 		return WEIR_TRUNCATED;
@@ -594,8 +639,17 @@ WEIR_INLINE enum weir_reason parse_ip4(const struct view *view, struct packet *p
 		total = view->len - l3;
 	if (total < ihl || l3 + total > view->len)
 		return WEIR_BAD_LENGTH;
-	pkt->ip_len = total;
+	/* Before anything else is believed; of an aggregate it may be unfinished. Not branched on: it says no more. */
+	sum = (__u64)LD32(at, 0) + LD32(at, 4) + LD32(at, 8) + LD32(at, 12) + LD32(at, 16);
 	pkt->headers = ihl;
+	if (ihl > 20) {
+		if (!HAVE(view, at, ihl))
+			return WEIR_TRUNCATED;
+		sum += sum_options(view, pkt, l3);
+	}
+	if ((sum_fold(sum) ^ 0xffff) & (view->gso - 1))
+		return WEIR_BAD_CHECKSUM;
+	pkt->ip_len = total;
 	end = l3 + total;
 	fragment = BE16(LD16(at, 6));
 	if (fragment & 0x3fff)
@@ -750,55 +804,71 @@ WEIR_INLINE enum weir_reason parse_network(const struct view *view, struct packe
 	}
 }
 
-/* Tags behind the addresses: *type and pkt->offset move past them. Out of line, since frames seldom have any. */
+WEIR_INLINE int is_tag(__be16 type)
+{
+	return type == BE16(0x8100) || type == BE16(0x88a8);
+}
+
+/*
+ * Tags behind the addresses: *type and pkt->offset move past them. Tags without a VID (priority) are walked; one may have
+ * one, of the customers' kind; hooks ask whether it is ours. Out of line, since frames seldom have any.
+ */
 WEIR_PART enum weir_reason parse_tags(const struct view *view, struct packet *pkt, __be16 *type)
 {
 	__u32 l3 = 14;
 
-	for (int i = 0; i < PARSE_MAX_TAGS && (*type == BE16(0x8100) || *type == BE16(0x88a8));
-	     i++) {
+	for (int i = 0; i < PARSE_MAX_TAGS && is_tag(*type); i++) {
 		cursor at = AT(view, l3);
+		__u16 vid;
 
 		if (!HAVE(view, at, 4))
 			return WEIR_TRUNCATED;
-		if (BE16(LD16(at, 0)) & 0xfff)
-			return WEIR_VLAN;
+		vid = BE16(LD16(at, 0)) & 0xfff;
+		if (vid) {
+			if (pkt->vlan || *type != BE16(0x8100))
+				return WEIR_VLAN;
+			pkt->vlan = vid;
+		}
 		*type = LD16(at, 2);
 		l3 += 4;
 	}
 	pkt->offset = l3;
-	return *type == BE16(0x8100) || *type == BE16(0x88a8) ? WEIR_VLAN : WEIR_OK;
+	return is_tag(*type) || l3 + 4 * pkt->tags > 14 + 4 * PARSE_MAX_TAGS ? WEIR_VLAN : WEIR_OK;
 }
 
 /**
  * parse_link() - the Ethernet header.
  * @type: Ethernet type behind the tags, wire order; pkt->offset is set to what follows
  *
- * Priority tags (VLAN 0) are walked; other VLANs are not ours. Link-layer control protocols are PKT_CONTROL, and there
- * is nothing behind them to read.
+ * Link-layer control protocols are PKT_CONTROL, and there is nothing behind them to read.
  */
 WEIR_INLINE enum weir_reason parse_link(const struct view *view, struct packet *pkt, __be16 *type)
 {
 	cursor at = AT(view, 0);
+	enum weir_reason why;
 
 	pkt->ip_len = view->len;
 	if (!HAVE(view, at, 14))
 		return WEIR_TRUNCATED;
+	pkt->mac_to = LD32(at, 0);
+	pkt->mac_to_end = LD16(at, 4);
 	if (LD8(at, 0) & 1)
 		pkt->flags |= PKT_L2_MULTI;
 	if (LD8(at, 6) & 1 || (LD32(at, 6) == 0 && LD16(at, 10) == 0))
 		return WEIR_MARTIAN_SOURCE;
 	*type = LD16(at, 12);
-	/* 01:80:c2:00:00:0X: bridges keep these to one link */
-	if (LD32(at, 0) == BE32(0x0180c200) && LD8(at, 4) == 0 && LD8(at, 5) < 0x10 &&
-	    (BE16(*type) < 0x0600 || *type == BE16(0x88cc) || *type == BE16(0x8809) ||
-	     *type == BE16(0x888e))) {
-		pkt->flags |= PKT_CONTROL;
-		return WEIR_OK;
-	}
 	pkt->offset = 14;
-	return *type == BE16(0x8100) || *type == BE16(0x88a8) ? parse_tags(view, pkt, type)
-							      : WEIR_OK;
+	if (is_tag(*type)) {
+		why = parse_tags(view, pkt, type);
+		if (why != WEIR_OK)
+			return why;
+	}
+	/* 01:80:c2:00:00:0X: bridges keep these to one link */
+	if (pkt->mac_to == BE32(0x0180c200) && (pkt->mac_to_end & BE16(0xfff0)) == 0 &&
+	    (BE16(*type) < 0x0600 || *type == BE16(0x88cc) || *type == BE16(0x8809) ||
+	     *type == BE16(0x888e)))
+		pkt->flags |= PKT_CONTROL;
+	return WEIR_OK;
 }
 
 /**

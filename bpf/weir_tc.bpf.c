@@ -64,12 +64,16 @@ static __always_inline enum weir_reason read_packet(struct __sk_buff *skb, struc
 {
 	enum weir_reason why;
 
-	/* A tag that the driver took out of the frame: XDP did not see it. */
-	if (l2 && skb->vlan_present && skb->vlan_tci & 0xfff) {
-		v->pkt.ip_len = skb->len;
-		return WEIR_VLAN;
-	}
 	for (int i = 0; i < 2; i++) {
+		/* The outermost tag, which the driver or the stack took out of the frame. */
+		if (l2 && skb->vlan_present) {
+			v->pkt.tags = 1;
+			v->pkt.vlan = skb->vlan_tci & 0xfff;
+			if (v->pkt.vlan && skb->vlan_proto != BE16(0x8100)) {
+				v->pkt.ip_len = skb->len;
+				return WEIR_VLAN;
+			}
+		}
 		why = read_linear(skb, v, l2);
 		if (why != WEIR_TRUNCATED &&
 		    (v->pkt.flags & (PKT_ICMP_ERROR | PKT_INNER)) != PKT_ICMP_ERROR)
@@ -120,7 +124,7 @@ static __always_inline int came_by_a_hook(const struct __sk_buff *skb)
 	return weir_fake_clock || skb->tc_index == hooked();
 }
 
-/* XDP's mark: judged there. What remains is a tag that was out of band. */
+/* XDP's mark: judged there. */
 static __always_inline int marked(const struct __sk_buff *skb)
 {
 	const __u32 *meta = (void *)(long)skb->data_meta;
@@ -136,16 +140,25 @@ static __always_inline int marked(const struct __sk_buff *skb)
 
 static __always_inline int nic_in(struct __sk_buff *skb, __u32 l2)
 {
+	const struct weir_config *config;
+	int judged = marked(skb);
 	enum weir_reason why;
 	struct visit *v;
 
-	if (marked(skb) && !(skb->vlan_present && skb->vlan_tci & 0xfff))
+	if (judged && !(skb->vlan_present && skb->vlan_tci & 0xfff))
 		return TC_ACT_UNSPEC;
 	v = arrive(skb, WEIR_HOOK_NIC_IN, skb->ifindex, l2, &why);
 	if (!v)
 		return TC_ACT_UNSPEC;
-	if (why == WEIR_OK)
+	if (why == WEIR_OK && judged) {
+		/* What remains is the tag, which XDP may not have seen. */
+		config = WEIR_TABLE(weir_cfg, v->slot, 0);
+		if (config && vlan_is_ours(v, config))
+			return TC_ACT_UNSPEC;
+		why = WEIR_VLAN;
+	} else if (why == WEIR_OK) {
 		why = decide_nic_in(skb, v);
+	}
 	return verdict(skb, v, why);
 }
 

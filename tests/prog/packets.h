@@ -131,6 +131,7 @@ enum packet_class {
 	CLASS_OPENS,   /* may open: by the policy */
 	CLASS_CONTINUES, /* TCP that opens nothing: no flow where the policy does not let its receiver be opened */
 	CLASS_LATER,	 /* later fragment: by the policy for the pair */
+	CLASS_TAGGED,	 /* in a VLAN: ours only where a NIC and the policy say so */
 	CLASS_NEIGHBOUR, /* ARP, ND: must not break; a workload may speak for itself only */
 	CLASS_CONTROL,	 /* link control: NICs only */
 	CLASS_LISTENER,	 /* IGMP, MLD: must not break at NICs */

@@ -32,6 +32,8 @@ static enum weir_reason wanted(const struct packet_case *c, enum weir_hook hook,
 		return shut;
 	case CLASS_CONTINUES:
 		return which == POLICY_SHUT ? WEIR_NO_FLOW : WEIR_OK;
+	case CLASS_TAGGED:
+		return WEIR_VLAN;
 	case CLASS_NEIGHBOUR:
 		return WEIR_OK;
 	case CLASS_CONTROL:
