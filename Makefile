@@ -187,6 +187,12 @@ fuzz: ## random policies and frames through the programs and a model of them (ro
 	$(call submake,$(O)) prog-programs
 	@O='$(O)' tests/model/fuzz.py $(if $(FRAMES),--frames $(FRAMES)) $(if $(SEED),--seed $(SEED))
 
+.PHONY: mutants
+mutants: ## plant bugs (tests/mutants/*.patch), say which of tests, proofs and fuzzer find them (root, half an hour; ONLY=REGEX)
+	@scripts/install-deps.sh
+	$(call submake,$(O)) all
+	@O='$(O)' tests/mutants/run.sh $(ONLY)
+
 .PHONY: check
 check: $(SKELETONS) ## formatting, static analysis, layers, manual pages
 	@O='$(O)' scripts/check.sh
