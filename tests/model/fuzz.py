@@ -84,7 +84,8 @@ class Runner:
             self.close()
             self.start()
         self.elapsed += FORGETS
-        self.send(b"P", bytes([policy.forwarding]) + policy.text().encode())
+        paths = [("off", "strict", "loose").index(policy.antispoof.get(name, "off")) for name in ("nic", "nic2")]
+        self.send(b"P", bytes([policy.forwarding, *paths]) + policy.text().encode())
         if self.process.stdout.read(1) != b"\1":
             raise SystemExit("weir refuses this policy:\n" + policy.text())
 
@@ -92,8 +93,8 @@ class Runner:
         out = []
         for op in ops:
             if op[0] == "F":
-                _, frame, hook, at, arrived = op
-                out.append(b"F" + struct.pack("<BBBH", hook, at, arrived, len(frame)) + frame)
+                _, frame, hook, at, arrived, tag = op
+                out.append(b"F" + struct.pack("<BBBHHH", hook, at, arrived, *(tag or (0, 0)), len(frame)) + frame)
             elif op[0] == "C":
                 out.append(self.passes(op[1]))
             elif op[0] == "X":
@@ -242,6 +243,8 @@ def to_json(spec, forwarding, ops, found):
     for op in ops:
         if op[0] == "F":
             frames.append({"frame": op[1].hex(), "hook": HOOKS[op[2]], "at": op[3], "arrived": op[4]})
+            if op[5]:
+                frames[-1]["tag"] = list(op[5])
         else:
             frames.append({"op": op[0], "args": list(op[1:])})
     got = ("refused" if found.got[0] > 1 else "pass" if found.got[0] else "drop", REASONS.get(found.got[1], "?"), found.got[2])
@@ -259,7 +262,8 @@ def from_json(case):
     ops = []
     for entry in case["ops"]:
         if "frame" in entry:
-            ops.append(("F", bytes.fromhex(entry["frame"]), HOOKS.index(entry["hook"]), entry["at"], entry["arrived"]))
+            tag = tuple(entry["tag"]) if "tag" in entry else None
+            ops.append(("F", bytes.fromhex(entry["frame"]), HOOKS.index(entry["hook"]), entry["at"], entry["arrived"], tag))
         else:
             ops.append((entry["op"], *entry["args"]))
     return case["policy"], case["forwarding"], ops

@@ -4,7 +4,7 @@ that lie, TCP flags, ICMP errors and what they quote, neighbour discovery, ARP, 
 frames cut, but rarely: most frames that are spoiled so are spoiled in the same dull way.
 """
 
-from struct import pack
+from struct import pack, unpack
 
 from model import HERE, NIC, NIC2, NIC_IN, NIC_OUT, UNWATCHED, WL, WL2, WL_IN, WL_OUT, XDP
 from packet import checksum
@@ -46,7 +46,7 @@ SERVICES = [
     "tcp/443", "tcp/443", "tcp/80", "tcp/8000-8010", "tcp/22", "tcp", "tcp/7001", "tcp/7002", "tcp/7003", "tcp/1024-49151",
     "udp/53", "udp/53", "udp/5000-5100", "udp", "udp/7005", "udp/5353", "udp/40000", "icmp", "icmp/echo-request", "icmpv6/128",
     "icmpv6", "icmp/0", "icmpv6/129", "sctp/36412", "sctp", "proto/47", "proto/50", "proto/2", "proto/253", "any", "any",
-    "icmp/destination-unreachable", "icmp/timestamp-request", "udp/60-70", "icmpv6/143", "proto/4", "proto/41",
+    "icmp/destination-unreachable", "icmp/time-exceeded", "udp/60-70", "icmpv6/143", "proto/4", "proto/41",
 ]
 
 
@@ -150,7 +150,20 @@ def limited_policy(r):
     return out, True
 
 
+def checked(r):
+    """Interfaces, some of which check reverse paths."""
+    names = ["nic", "nic2"]
+    return [{"name": n, "antispoof": r.choice(["strict", "strict", "loose", "off"])} if chance(r, 2) else n for n in names]
+
+
 def policy(r):
+    out, forwarding = rules(r)
+    if chance(r, 4):
+        out["interfaces"] = checked(r)
+    return out, forwarding
+
+
+def rules(r):
     """A policy as a structure, and whether the node forwards."""
     if chance(r, 12):
         return limited_policy(r)
@@ -186,6 +199,8 @@ def policy(r):
         out["block"] = [i for i in out["block"] if not i.endswith("/0")] or ["8.8.8.8"]
     if chance(r, 4):
         out["never_block"] = items(r, names)
+    if chance(r, 3):
+        out["vlans"] = r.sample(VLANS, r.randint(1, 4))
     if chance(r, 3):
         out["limits"] = [limit(r, names, i) for i in range(r.randint(1, 2))]
     if chance(r, 40):
@@ -228,6 +243,20 @@ def sctp(sport, dport, chunk, data=b""):
 
 def icmp(kind, code=0, word=0, data=b""):
     return pack(">BBHI", kind, code, 0, word) + data
+
+
+def resum(data):
+    """A frame whose IPv4 header checksum is right again, where there is a header."""
+    at = 14
+    while data[at - 2 : at] in (b"\x81\x00", b"\x88\xa8"):
+        at += 4
+    if data[at - 2 : at] != b"\x08\x00" or len(data) < at + 20:
+        return data
+    end = at + max(5, data[at] & 15) * 4
+    if len(data) < end:
+        return data
+    head = data[at : at + 10] + b"\0\0" + data[at + 12 : end]
+    return data[: at + 10] + pack(">H", 0xFFFF - checksum(head)) + data[at + 12 :]
 
 
 def frame(ip, src_mac, dst_mac, ethertype, tags=()):
@@ -517,12 +546,19 @@ def fragments6(r, proto, payload):
     return fragment6(r, proto, payload[: r.randrange(len(payload) + 1)], 0, 1, dirty=dirty)
 
 
+VLANS = [5, 7, 1, 4094, "100-110", "2000-2007"]  # what policies name; frames are tagged with these and their neighbours
+VIDS = [5, 5, 7, 1, 4094, 4095, 6, 100, 105, 110, 111, 99, 2003, 0xE005, 0x1005]
+
+
 def tags(r):
-    n = r.choice([1, 1, 1, 2, 2, 3, 7, 8, 9, 32])
+    n = r.choice([1, 1, 1, 2, 2, 3, 7, 8, 9, 12, 32])
     out = [(r.choice([0x8100, 0x8100, 0x88A8]), r.choice([0, 0, 0xE000, 0x1000])) for _ in range(n)]
-    if chance(r, 4):
+    if chance(r, 2):
         at = r.randrange(n)
-        out[at] = (out[at][0], r.choice([5, 1, 4095, 0xE005]))
+        out[at] = (out[at][0] if chance(r, 4) else 0x8100, r.choice(VIDS))
+        if chance(r, 8):
+            at = r.randrange(n)
+            out[at] = (0x8100, r.choice(VIDS))
     if chance(r, 20):
         out[0] = (0x9100, 0)
     return out
@@ -635,6 +671,8 @@ def wrap(r, w, ip, ethertype, odd):
     source, target = w.macs()
     if odd and chance(r, 12):
         source = r.choice([bytes(6), b"\xff" * 6, b"\x01\x00\x5e\x00\x00\x01"])
+    if odd and ethertype == 0x0800 and chance(r, 16) and len(ip) >= 20:
+        ip = ip[:10] + r.choice([bytes(2), b"\xff\xff", bytes([ip[10] ^ 1, ip[11]]), r.randbytes(2)]) + ip[12:]
     if odd and chance(r, 12):
         target = r.choice([b"\xff" * 6, b"\x33\x33\x00\x00\x00\x01", b"\x01\x00\x5e\x00\x00\x01"])
     out = frame(ip, source, target, ethertype, tags(r) if odd and chance(r, 4) else ())
@@ -654,7 +692,7 @@ def flip(r, data):
 
 
 def one(r, hooks=EVERYWHERE):
-    """(frame, hook, at, arrived)"""
+    """(frame, hook, at, arrived, tag)"""
     w = Where(r, hooks=hooks)
     pick = r.random()
     odd = chance(r, 2)
@@ -675,9 +713,24 @@ def one(r, hooks=EVERYWHERE):
         out = other_ethertype(r, w)
     if chance(r, 15):
         out = flip(r, out)
+        if not chance(r, 4):
+            out = resum(out)
     if chance(r, 25):
         out = out[: r.randrange(15, max(16, len(out)))]
-    return out, w.hook, w.at, w.arrived
+    out, tag = beside(r, w.hook, out)
+    return out, w.hook, w.at, w.arrived, tag
+
+
+def beside(r, hook, data):
+    """The frame and its tag out of band, if any: as drivers and the stack hand tags to TC."""
+    if hook == XDP:
+        return data, None
+    if data[12:14] in (b"\x81\x00", b"\x88\xa8") and len(data) >= 32:
+        if not chance(r, 3):
+            return data[:12] + data[16:], unpack(">HH", data[12:16])
+    elif chance(r, 40):
+        return data, (r.choice([0x8100, 0x8100, 0x88A8]), r.choice([0, 0xE000, *VIDS]))
+    return data, None
 
 
 # ---- sequences: opening, answer, error, fragments of one flow
@@ -749,6 +802,7 @@ def sequence(r, hooks=EVERYWHERE):
         else:
             w.dst, w.src, w.arrived, w.at = out, SELVES[w.family][0], HERE, NIC
     back = w.reversed()
+    tagged = r.choice(VIDS) if chance(r, 15) else 0
     ops = []
     order = r.choice(ORDERS)
     for step in order:
@@ -784,7 +838,11 @@ def sequence(r, hooks=EVERYWHERE):
             continue
         else:
             here, content = (w, back)[step % 2], parts[step]
-        ops.append(("F", packet(here, *content, **fields), here.hook, here.at, here.arrived))
+        data = packet(here, *content, **fields)
+        tag = None
+        if tagged:
+            data, tag = beside(r, here.hook, data[:12] + pack(">HH", 0x8100, tagged) + data[12:])
+        ops.append(("F", data, here.hook, here.at, here.arrived, tag))
         if chance(r, 8):
             ops.append(ops[-1])
     return ops

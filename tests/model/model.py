@@ -6,7 +6,11 @@ effect on the model's state; when several do and leave different things behind, 
 beside the others until something tells which it was. When none does, that is a disagreement.
 """
 
-from packet import ANY6, ECHO, IGMP, SCTP, TCP, UDP, read
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from struct import pack
+
+from packet import ANY6, ECHO, ICMP6, IGMP, SCTP, TCP, UDP, read
 from policy import ALLOW, End, FAILSAFE, OTHER, SELF, WORKLOAD, packed
 
 XDP, NIC_IN, NIC_OUT, WL_OUT, WL_IN = range(5)
@@ -31,6 +35,21 @@ LOCAL = {
     (packed("2001:db8:78::2"), 0): (WORKLOAD, WL2, False),
 }
 WATCHED = (NIC, NIC2, WL, WL2)
+
+# The node's routes, as runner.c makes them. A VLAN device is on nic, and nic2 is a port of a bridge.
+ROUTES = [
+    (ip_network(prefix), device)
+    for prefix, device in (
+        ("127.0.0.0/8", None), ("192.0.2.1/32", None), ("192.0.2.255/32", None), ("203.0.113.1/32", None),
+        ("203.0.113.127/32", None), ("::1/128", None), ("2001:db8::1/128", None), ("2001:db8:77::1/128", None),
+        ("192.0.2.0/24", "nic"), ("2001:db8::/64", "nic"), ("203.0.113.0/25", "wl"), ("2001:db8:77::/64", "wl"),
+        ("198.51.100.0/24", "nic"), ("2001:db8:51::/64", "nic"), ("198.51.100.9/32", "nic2"), ("2001:db8:51::9/128", "nic2"),
+        ("192.0.2.77/32", "other"), ("2001:db8::77/128", "other"), ("203.0.113.128/25", "wl2"), ("2001:db8:78::/64", "wl2"),
+        ("8.8.0.0/16", "vlan"), ("64:ff9b::/96", "vlan"), ("10.0.0.0/8", "bridge"), ("2620::/16", "bridge"),
+        ("100.64.0.0/10", None), ("fc00::/7", None),
+    )
+]  # fmt: skip
+SAME_PATH = {"nic": ("nic", "vlan"), "nic2": ("nic2", "bridge")}
 ALL_DHCP = packed("ff02::1:2")
 NOTHING = frozenset()
 HISTORIES = 64
@@ -60,6 +79,18 @@ def is_multicast(address):
 
 def is_link_local(address):
     return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
+
+
+def is_on_link_only(address):
+    return is_link_local(address) if len(address) == 16 else address[:2] == b"\xa9\xfe"
+
+
+@lru_cache(4096)
+def route(address):
+    """The device that a unicast route to the address goes out by; None: there is none."""
+    number = ip_address(address)
+    found = [(net.prefixlen, device) for net, device in ROUTES if net.version == number.version and number in net]
+    return max(found, key=lambda each: each[0])[1] if found else None
 
 
 class Judged:
@@ -106,12 +137,12 @@ class Model:
     def enter(self, state):
         self.flows, self.fragments, self.tats, self.auto = state
 
-    def observe(self, frame, hook, at, arrived, agrees):
+    def observe(self, frame, hook, at, arrived, tag, agrees):
         """Goes on with every history in which the text allows an outcome that @agrees holds of.
 
         Returns the packet, the outcomes allowed in the first history, and whether any agreed.
         """
-        p, outcomes = self.judge(frame, hook, at, arrived)
+        p, outcomes = self.judge(frame, hook, at, arrived, tag)
         agreeing = [o for o in outcomes if agrees(o)]
         if not self.others and len(agreeing) < 2:
             for outcome in agreeing:
@@ -121,7 +152,7 @@ class Model:
         before, after = self.states(), []
         for state in before:
             self.enter(state)
-            for outcome in self.judge(frame, hook, at, arrived)[1]:
+            for outcome in self.judge(frame, hook, at, arrived, tag)[1]:
                 if not agrees(outcome):
                     continue
                 self.enter([part.copy() for part in state])  # effects change the state that the model is in
@@ -154,9 +185,11 @@ class Model:
 
     # -- a frame
 
-    def judge(self, frame, hook, at, arrived):
-        p = read(frame)
+    def judge(self, frame, hook, at, arrived, tag):
+        p = read(frame if tag is None else frame[:12] + pack(">HH", *tag) + frame[12:])  # out of band: outermost
         self.scope, self.where = at, (hook, arrived)
+        if p.vlan and (hook in (WL_OUT, WL_IN) or p.vlan not in self.policy.vlans):
+            p.bad.add("vlan")
         if p.bad:
             reasons = p.bad | p.may_drop
             if p.family and p.src:  # which comes first is not said
@@ -229,6 +262,28 @@ class Model:
             refused |= {"martian_source", "spoofed"}
         return refused
 
+    def astray(self, p, hook, at, arrived, dst, homes):
+        """Reasons for which a NIC refuses what comes from where it cannot, or would be forwarded though it may not."""
+        refused = set()
+        if hook not in (XDP, NIC_IN, NIC_OUT):
+            return refused
+        if dst.kind != SELF and homes and homes[0][0] == HOME_FORWARD or (dst.kind == WORKLOAD and hook != NIC_OUT):
+            if is_on_link_only(p.src):
+                refused.add("martian_source")
+            if is_on_link_only(p.dst):
+                refused.add("martian_destination")
+        if hook != NIC_OUT and not self.has_reverse_path(p, NAMES[at]):
+            refused.add("reverse_path")
+        return refused
+
+    def has_reverse_path(self, p, name):
+        """RFC 3704; what a host sends before it has an address, or for its link alone, has no route."""
+        mode = self.policy.antispoof.get(name, "off")
+        if mode == "off" or not any(p.src) or is_link_local(p.src) or p.proto == (IGMP if p.family == 4 else ICMP6):
+            return True
+        device = route(p.src)
+        return device is not None and (mode == "loose" or device in SAME_PATH.get(name, (name,)))
+
     def must_not_break(self, p, hook, at, arrived):
         at_nic = hook in (XDP, NIC_IN, NIC_OUT)
         exempt = [Outcome(True, OK, 0, why="must not break")]
@@ -271,7 +326,7 @@ class Model:
 
     def by_policy(self, p, hook, at, arrived, refused):
         src, dst, homes = self.homes(p, hook, at, arrived)
-        refused = set(refused)
+        refused = set(refused) | self.astray(p, hook, at, arrived, dst, homes)
         blocked = self.is_blocked(src) or self.is_blocked(dst)
         if blocked:
             refused.add("blocked")
@@ -506,7 +561,7 @@ class Model:
     # -- UDP and protocols without ports
 
     def make(self, region, p, opener, other):
-        if p.no_state or p.fragment == "later":
+        if p.fragment == "later":
             return []
         key = self.flow_key(region, p, opener, other)
         if key is None:

@@ -12,9 +12,7 @@ TCP, UDP, SCTP, ICMP, IGMP, ICMP6 = 6, 17, 132, 1, 2, 58
 FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 HOPOPTS, ROUTING, FRAGMENT, AH, DSTOPTS = 0, 43, 44, 51, 60
 MAX_TAGS, MAX_EXTENSIONS = 8, 16
-# B-8: a bad header checksum should make no state. The programs leave the checksum to the stack, so that it may; nobody
-# gains by it who could not send the right one.
-CHECKSUM_GUARDS_STATE = False
+CTAG, STAG = 0x8100, 0x88A8
 
 ANY6, MAPPED = bytes(16), bytes(10) + b"\xff\xff"
 CONTROL = b"\x01\x80\xc2\x00\x00"
@@ -43,8 +41,8 @@ class Packet:
         self.init = False  # SCTP INIT
         self.payload = b""
         self.arp = None  # op, sender, target
-        self.no_state = False
         self.tagged = False
+        self.vlan = 0  # of the one tag that names a VLAN
 
     @property
     def opens_tcp(self):
@@ -82,17 +80,20 @@ def read(frame):
         p.bad |= {"martian_source", "bad_header"}  # A-9 names no reason
     (ethertype,) = unpack_from(">H", frame, 12)
     off, tags = 14, 0
-    while ethertype in (0x8100, 0x88A8):
+    while ethertype in (CTAG, STAG):
         tags += 1
         if n < off + 4:
             p.bad.add("truncated")
             if tags > MAX_TAGS:
                 p.bad.add("vlan")
             return p
-        tci, ethertype = unpack_from(">HH", frame, off)
-        if tci & 0xFFF or tags > MAX_TAGS:
+        tci, inside = unpack_from(">HH", frame, off)
+        vid = tci & 0xFFF
+        if tags > MAX_TAGS or (vid and (p.vlan or ethertype == STAG)):
             p.bad.add("vlan")
             return p
+        p.vlan = p.vlan or vid
+        ethertype = inside
         off += 4
     p.tagged = tags > 0
     if ethertype == 0x0800:
@@ -186,6 +187,8 @@ def read_ip4(p, frame, off, n):
         if total < header:
             p.bad.add("bad_length")
         return
+    if checksum(frame[off : off + header]):
+        p.bad.add("bad_checksum")
     if total < header:
         p.bad |= {"bad_length", "bad_header"}
         return
@@ -195,8 +198,6 @@ def read_ip4(p, frame, off, n):
     p.length = total
     if header > 20 and options_bad(frame[off + 20 : off + header]):
         p.bad.add("ip_options")
-    if CHECKSUM_GUARDS_STATE and checksum(frame[off : off + header]) != 0:
-        p.no_state = True
     p.src, p.dst = frame[off + 12 : off + 16], frame[off + 16 : off + 20]
     p.proto, p.hops = frame[off + 9], frame[off + 8]
     (p.ident,) = unpack_from(">H", frame, off + 4)
@@ -411,7 +412,7 @@ def read_icmp(p, frame, at, end, short):
         if kind in (4, 5):
             p.bad |= {"icmp_error"}
         if 13 <= kind <= 18:
-            p.may_drop.add("icmp_error")  # G-10
+            p.bad.add("icmp_type")  # G-10
         return
     if kind < 128 and not p.error:
         # RFC 4443 2.1: error messages all; what these quote is known by RFC 4443 2.4 (c)

@@ -16,7 +16,7 @@ PORTED = (TCP, UDP, SCTP)
 TYPED = (ICMP, ICMP6)
 TYPES = {
     "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8,
-    "timestamp-request": 13, "timestamp-reply": 14,
+    "router-advertisement": 9, "time-exceeded": 11,
 }
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -114,6 +114,12 @@ def size(value):
     return int(value[:-2]) * 1000 if value.endswith("KB") else int(value[:-1])
 
 
+def vids(item):
+    """A number, or "100-200"."""
+    first, _, last = str(item).partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
 def listed(value):
     if value is None:
         return None
@@ -143,6 +149,8 @@ class Policy:
         self.segments = spec.get("segments", {})
         self.interfaces = [i if isinstance(i, str) else i["name"] for i in spec.get("interfaces", [])]
         self.monitor = spec.get("mode") == "monitor"
+        self.vlans = {vid for item in spec.get("vlans", []) for vid in vids(item)}
+        self.antispoof = {i["name"]: i.get("antispoof", "off") for i in spec.get("interfaces", []) if isinstance(i, dict)}
         self.cache_member, self.cache_verdict, self.cache_limit = {}, {}, {}
         self.cache_some, self.cache_samples = {}, {}
         self.allow = [Rule(self, r) for r in spec.get("allow", [])]

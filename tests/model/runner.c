@@ -3,11 +3,12 @@
  * runner - runs frames through the real programs for a driver at the other end of a pipe.
  *
  * The world is that of tests/prog/harness.h. Messages on stdin, integers little endian:
- *   P u32 length, u8 forwarding, policy text     compile, judge by it from now on, forget all state; answers u8 1
+ *   P u32 length, u8 forwarding, u8 antispoof of nic, u8 of nic2, policy text
+ *                                                 compile, judge by it from now on, forget all state; answers u8 1
  *   B u32 length, operations                      answers three bytes a frame, as one u32 length and the bytes
  * An operation is one byte and its operands:
- *   F u8 hook, u8 interface, u8 arrived, u16 length, frame -> u8 passed (2: the kernel refuses to run it),
- *                       u8 reason (64: none counted), u8 homes
+ *   F u8 hook, u8 interface, u8 arrived, u16 TPID, u16 TCI, u16 length, frame -> u8 passed (2: the kernel refuses to
+ *                       run it), u8 reason (64: none counted), u8 homes; TPID 0: no tag out of band
  *   C u64 ns            the clock goes forward; it must stay below 6.9 years, or limits overflow
  *   K u8 length, u64 ns, address (16 bytes, IPv4 mapped)     run-time block, from now on for so long (0: for ever)
  *   U                   no run-time blocks
@@ -19,6 +20,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <sched.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -35,10 +37,13 @@
 
 #define MESSAGE_MAX (64U << 20)
 #define MAX_CPUS    256
+#define NOT_RUN	    77 /* what a tagger returns when it could not go on */
 #define CLOCK_MAX   (2500ULL * 86400 * S_NS)
 
 static int reason_fd, home_fd, nr_cpus;
 static int program[WEIR_HOOK_WL_IN + 1];
+static int
+    tagging[WEIR_HOOK_WL_IN + 1]; /* gives the packet a tag out of band, then it is program */
 
 struct cursor {
 	const __u8 *at;
@@ -164,6 +169,80 @@ static void open_sockets(void)
 	fflush(stdout);
 }
 
+/* ---- what the tests' world does not have: routes to where the frames say that they come from */
+
+static void add_routes(void)
+{
+	enter(world.outside_ns);
+	shell("ip link set nic2p up && ip link set otherp up");
+	enter(world.pod_ns);
+	shell("ip link set wl2p up");
+	enter(world.node_ns);
+	shell("ip link add br1 type bridge && ip link set br1 up");
+	shell("ip link add link nic name nicv type macvlan && ip link set nicv up");
+	shell(
+	    "echo 1 >/proc/sys/net/ipv4/conf/lo/forwarding && echo 1 >/proc/sys/net/ipv6/conf/lo/forwarding");
+	shell(
+	    "ip route add 198.51.100.0/24 via 192.0.2.100 && ip route add 198.51.100.9 dev nic2 && "
+	    "ip route add 192.0.2.77 dev other && ip route add 203.0.113.128/25 dev wl2 && "
+	    "ip route add 8.8.0.0/16 dev nicv && ip route add 10.0.0.0/8 dev br1 && "
+	    "ip route add blackhole 100.64.0.0/10");
+	shell(
+	    "ip route add 2001:db8:51::/64 via 2001:db8::100 && ip route add 2001:db8:51::9 dev nic2 && "
+	    "ip route add 2001:db8::77 dev other && ip route add 2001:db8:78::/64 dev wl2 && "
+	    "ip route add 64:ff9b::/96 dev nicv && ip route add 2620::/16 dev br1 && "
+	    "ip route add unreachable fc00::/7");
+}
+
+/* nicv is on nic (as a VLAN device would be, which not every kernel has), nic2 is a port of br1, as the loader would find them. */
+static void tell_devices(void)
+{
+	struct weir_iface vlan = {.nsid = -1, .lower = world.nic}, port = {};
+	__u32 index = if_nametoindex("nicv");
+	int fd = bpf_object__find_map_fd_by_name(world.xdp->obj, "weir_iface");
+
+	if (bpf_map_update_elem(fd, &index, &vlan, 0) ||
+	    bpf_map_lookup_elem(fd, &world.nic2, &port))
+		die("runner: interfaces: %s", strerror(errno));
+	port.master = if_nametoindex("br1");
+	bpf_map_update_elem(fd, &world.nic2, &port, 0);
+}
+
+/* Test runs take no tag beside the frame: a program puts it there and goes on as the hook's. */
+static int tagger_of(int hook_program)
+{
+	int jump = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "jump", 4, 4, 1, NULL), fd;
+	const struct bpf_insn insns[] = {
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 6, .src_reg = 1},
+	    {.code = BPF_LDX | BPF_MEM | BPF_W,
+	     .dst_reg = 2,
+	     .src_reg = 6,
+	     .off = offsetof(struct __sk_buff, cb[0])},
+	    {.code = BPF_LDX | BPF_MEM | BPF_W,
+	     .dst_reg = 3,
+	     .src_reg = 6,
+	     .off = offsetof(struct __sk_buff, cb[1])},
+	    {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_skb_vlan_push},
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 6},
+	    {.code = BPF_LD | BPF_DW | BPF_IMM,
+	     .dst_reg = 2,
+	     .src_reg = BPF_PSEUDO_MAP_FD,
+	     .imm = jump},
+	    {},
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3},
+	    {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call},
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = NOT_RUN},
+	    {.code = BPF_JMP | BPF_EXIT},
+	};
+	__u32 zero = 0;
+
+	fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "tagger", "GPL", insns,
+			   sizeof(insns) / sizeof(insns[0]), NULL);
+	if (jump < 0 || fd < 0 || bpf_map_update_elem(jump, &zero, &hook_program, 0))
+		die("runner: tagger: %s", strerror(errno));
+	return fd;
+}
+
 /* ---- one frame */
 
 static __u32 interface(__u8 selector)
@@ -229,7 +308,7 @@ static void run_one(struct cursor *from, __u8 answer[3])
 {
 	static __u8 in[8192], out[16384];
 	__u8 hook = TAKE(from, __u8), at = TAKE(from, __u8), arrived = TAKE(from, __u8);
-	__u16 len = TAKE(from, __u16);
+	__u16 tpid = TAKE(from, __u16), tci = TAKE(from, __u16), len = TAKE(from, __u16);
 	struct __sk_buff skb = {.ifindex = interface(at), .ingress_ifindex = interface(arrived)};
 	struct xdp_md md = {.data_end = len, .ingress_ifindex = interface(at)};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = len, .data_out = out,
@@ -243,14 +322,18 @@ static void run_one(struct cursor *from, __u8 answer[3])
 		opts.ctx_in = &md;
 		opts.ctx_size_in = sizeof(md);
 	}
+	skb.cb[0] = htons(tpid);
+	skb.cb[1] = tci;
 	answer[0] = 2;
 	answer[1] = WEIR_NR_REASONS;
 	answer[2] = 0;
-	if (bpf_prog_test_run_opts(program[hook], &opts)) {
+	if (bpf_prog_test_run_opts(tpid ? tagging[hook] : program[hook], &opts)) {
 		if (errno != EINVAL)
 			die("runner: test run: %s", strerror(errno));
 		return;
 	}
+	if (opts.retval == NOT_RUN)
+		die("runner: a tagged frame was not run");
 	answer[0] = opts.retval == (hook == WEIR_HOOK_XDP ? XDP_PASS : (__u32)-1);
 	moved(answer);
 }
@@ -326,12 +409,25 @@ static size_t run_batch(struct cursor *from, __u8 *answers)
 	return n;
 }
 
+/* What the loader finds by the names of interfaces. */
+static void check_paths(__u32 ifindex, __u8 antispoof)
+{
+	struct weir_iface iface = {};
+
+	if (bpf_map_lookup_elem(map_of("weir_iface"), &ifindex, &iface))
+		die("runner: interface %u: %s", ifindex, strerror(errno));
+	memset(iface.antispoof, antispoof, sizeof(iface.antispoof));
+	bpf_map_update_elem(map_of("weir_iface"), &ifindex, &iface, 0);
+}
+
 static void new_policy(char *message)
 {
 	world_reset(NULL);
 	check_clock();
 	world.forwarding = message[0];
-	policy(message + 1);
+	policy(message + 3);
+	check_paths(world.nic, message[1]);
+	check_paths(world.nic2, message[2]);
 	count(&before);
 	fputc(1, stdout);
 	fflush(stdout);
@@ -372,6 +468,10 @@ int main(void)
 	program[WEIR_HOOK_NIC_OUT] = bpf_program__fd(world.tc->progs.weir_nic_out);
 	program[WEIR_HOOK_WL_OUT] = bpf_program__fd(world.tc->progs.weir_wl_out);
 	program[WEIR_HOOK_WL_IN] = bpf_program__fd(world.tc->progs.weir_wl_in);
+	for (int hook = WEIR_HOOK_NIC_IN; hook <= WEIR_HOOK_WL_IN; hook++)
+		tagging[hook] = tagger_of(program[hook]);
+	add_routes();
+	tell_devices();
 	reason_fd = map_of("weir_rsncnt");
 	home_fd = map_of("weir_homecnt");
 	nr_cpus = libbpf_num_possible_cpus();
