@@ -126,6 +126,7 @@ static void builder_clear(struct builder *b)
 	free(b->group);
 	free(b->log);
 	free(b->segment_default);
+	free(b->spared);
 	vips_clear(b);
 }
 

@@ -327,8 +327,9 @@ struct builder {
 	size_t group_capacity;
 	bool *log;		  /* by rule, limits after rules: passed packets go to the audit */
 	__u32 block, never_block; /* sets */
-	__u32 *segment_default;	  /* set of each segment_defaults entry */
-	struct vip *vip;	  /* by service_rule */
+	bool *spared;		/* by set: no limit blocks its members (WEIR_CLASS_NO_AUTOBLOCK) */
+	__u32 *segment_default; /* set of each segment_defaults entry */
+	struct vip *vip;	/* by service_rule */
 	struct facet *facet;
 	size_t nr_facets, facet_capacity;
 	struct side src, dst;

@@ -38,8 +38,18 @@ static __u32 voices_flags(const struct policy *policy, const struct voices *voic
 	return (ingress ? WEIR_CLASS_INGRESS_ALLOW : 0) | (egress ? WEIR_CLASS_EGRESS_ALLOW : 0);
 }
 
+/* How many sets that are spared automatic blocks hold an address where no prefix is. */
+static int spared_base(const struct builder *b, int kind)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < b->sets.n; i++)
+		n += b->spared[i] && b->sets.set[i].base >> kind & 1;
+	return n;
+}
+
 static __u32 class_flags(const struct builder *b, const struct voices *said,
-			 const struct voices *base, int kind, size_t class)
+			 const struct voices *base, int spared, int kind, size_t class)
 {
 	const struct classes *classes = &b->classes;
 	bool blocked = b->sets.set[b->block].base >> kind & 1;
@@ -51,19 +61,21 @@ static __u32 class_flags(const struct builder *b, const struct voices *said,
 		bool is = m->mask >> kind & 1, was = b->sets.set[m->set].base >> kind & 1;
 
 		add_voices(&voices, &said[m->set], is - was);
+		spared += b->spared[m->set] ? is - was : 0;
 		if (m->set == b->block)
 			blocked = is;
 		if (m->set == b->never_block)
 			never = is;
 	}
 	return voices_flags(b->policy, &voices) | (blocked ? WEIR_CLASS_BLOCKED : 0) |
-	       (never ? WEIR_CLASS_NEVER_BLOCK : 0);
+	       (never ? WEIR_CLASS_NEVER_BLOCK : 0) | (spared ? WEIR_CLASS_NO_AUTOBLOCK : 0);
 }
 
 static void fill(struct builder *b, const struct voices *said, int kind)
 {
 	size_t nr = b->classes.intern.n;
 	struct voices base = {{0}};
+	int spared = spared_base(b, kind);
 
 	for (size_t i = 0; i < b->sets.n; i++)
 		if (b->sets.set[i].base >> kind & 1)
@@ -73,7 +85,7 @@ static void fill(struct builder *b, const struct voices *said, int kind)
 
 		class->src = b->src.id[b->src.group[kind] * nr + c];
 		class->dst = b->dst.id[b->dst.group[kind] * nr + c];
-		class->flags = class_flags(b, said, &base, kind, c);
+		class->flags = class_flags(b, said, &base, spared, kind, c);
 		if (class->flags & WEIR_CLASS_BLOCKED)
 			b->tables->weir_cfg->flags |= WEIR_CFG_BLOCK_LIST;
 		for (int from = 0; from < NR_KINDS; from++)

@@ -100,7 +100,10 @@ static bool is_on(const char *path)
 	return file && fscanf(file, "%d", &value) == 1 && value != 0;
 }
 
-/* One interface that forwards is enough: then a destination that arrives need not be this node. */
+/*
+ * One interface that forwards is enough: then a destination that arrives need not be this node. Nothing arrives at
+ * loopback, and its setting may be of weir's own making (antispoof).
+ */
 static bool forwards(const char *pattern, struct diag *diag)
 {
 	glob_t found = {0};
@@ -109,7 +112,7 @@ static bool forwards(const char *pattern, struct diag *diag)
 	if (glob(pattern, 0, NULL, &found))
 		diag_warn(diag, NULL, "cannot read %s: taken as not forwarding", pattern);
 	for (size_t i = 0; i < found.gl_pathc; i++)
-		on |= is_on(found.gl_pathv[i]);
+		on |= !strstr(found.gl_pathv[i], "/lo/") && is_on(found.gl_pathv[i]);
 	globfree(&found);
 	return on;
 }

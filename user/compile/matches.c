@@ -124,6 +124,14 @@ static int add_lists(struct builder *b)
 	for (size_t i = 0; !err && i < policy->nr_segment_defaults; i++)
 		err = sets_name(b, policy->segment_defaults[i].segment,
 				&policy->segment_defaults[i].at, &b->segment_default[i]);
+	/* Proxies are spared whoever names them. */
+	for (size_t i = 0; !err && i < policy->nr_segments; i++) {
+		const struct segment *segment = &policy->segment[i];
+		__u32 set;
+
+		if (segment->proxy)
+			err = sets_name(b, segment->name, &segment->at, &set);
+	}
 	return err;
 }
 
@@ -156,6 +164,45 @@ static int add_builtin(struct builder *b, const struct match *match)
 		    services_includes(&b->policy->rule[i].published, SSH))
 			return 0;
 	return add_match(b, *match, &port, false, NULL);
+}
+
+static bool to_self(const struct builder *b, const struct match *match, const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->to.n; i++)
+		if (rule->to.item[i].kind == ITEM_INTERFACE)
+			return true;
+	return b->sets.set[match->to].base >> WEIR_SELF & 1;
+}
+
+/* A set that holds all the world but some is nobody in particular. */
+static void spare(struct builder *b, __u32 set)
+{
+	b->spared[set] = !(b->sets.set[set].base >> WEIR_OTHER & 1);
+}
+
+/*
+ * Sources are easily made up, so a block that a limit sets by itself is a weapon: not against those who proxy for
+ * everybody, nor against those by whom the node is reached when all else fails.
+ */
+static int find_spared(struct builder *b)
+{
+	const struct policy *policy = b->policy;
+
+	b->spared = calloc(b->sets.n + 1, sizeof(bool));
+	if (!b->spared)
+		return -ENOMEM;
+	for (size_t i = 0; i < policy->nr_segments; i++)
+		if (policy->segment[i].proxy)
+			spare(b, i);
+	for (size_t i = 0; i < policy->nr_rules; i++)
+		if (policy->rule[i].action == RULE_ALLOW &&
+		    services_includes(&policy->rule[i].port, SSH) &&
+		    to_self(b, &b->match[i], &policy->rule[i]))
+			spare(b, b->match[i].from);
+	for (size_t i = policy->nr_rules; i < b->nr_matches; i++)
+		if (b->match[i].kind == MATCH_FAILSAFE)
+			spare(b, b->match[i].from);
+	return 0;
 }
 
 /* Matches with the same ends meet the same pairs: what follows works on groups. */
@@ -231,5 +278,5 @@ int matches_build(struct builder *b)
 		err = sets_close(b);
 	if (!err && !b->policy->has_failsafe)
 		err = add_builtin(b, &builtin);
-	return err;
+	return err ? err : find_spared(b);
 }

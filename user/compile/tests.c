@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "compile/compile.h"
+#include "policy/service.h"
 
 #define MAX_DEPTH 256
 
@@ -489,6 +490,8 @@ static enum outcome ask(const struct run *run, const struct test_case *test, con
 	    to_kind == WEIR_SELF ? NULL : service_of(run, &to->address, &test->port);
 	struct answer answer;
 
+	if (service_never(&test->port)) /* before any rule */
+		return OUT_DENY;
 	/* The interface of arrival, or of departure for what this node sends. */
 	question.zone = to->has_zone ? to->zone : from->has_zone ? from->zone : 0;
 	if (!put_question(run, &question, &answer))

@@ -3,6 +3,7 @@
 #include "kernel/internal.h"
 
 #include <errno.h>
+#include <net/if_arp.h>
 #include <string.h>
 #include <time.h>
 
@@ -119,6 +120,38 @@ static int check_attachable(const struct apply *a, const struct wants *new)
 	return err;
 }
 
+/* What the policy says of interfaces and these cannot keep, though it harms nobody. */
+static void remark(const struct apply *a, const struct wants *new)
+{
+	for (size_t i = 0; i < a->links.n; i++) {
+		const struct link *link = &a->links.link[i],
+				  *lower = wants_below(&a->links, new, link);
+		struct wanted wanted;
+
+		if (lower && wants_match(&a->naming, 1, link, &wanted) && !wanted.workload)
+			diag_warn(a->diag, NULL,
+				  "%s is a VLAN on %s and judged there, as what vlans: lists; "
+				  "rules on it are rules on: %s",
+				  link->name, lower->name, lower->name);
+	}
+	for (size_t i = 0; i < new->n && a->naming.protect; i++) {
+		const struct wanted *wanted = &new->wanted[i];
+
+		if (wanted->workload || wanted->guard)
+			continue;
+		if (wanted->link->type != ARPHRD_ETHER)
+			diag_warn(a->diag, NULL,
+				  "%s has no Ethernet header, and so no XDP: what arrives there is "
+				  "not protected by SYN cookies",
+				  wanted->link->name);
+		else if (wanted->link->veth && wanted->xdp == XDP_NATIVE)
+			diag_warn(a->diag, NULL,
+				  "%s is a veth with xdp: native: SYN cookies are lost unless its "
+				  "peer has an XDP program, too; say xdp: generic",
+				  wanted->link->name);
+	}
+}
+
 #define PATIENCE 16 /* workloads: a third of a second */
 
 static int check_interfaces(struct apply *a)
@@ -131,11 +164,14 @@ static int check_interfaces(struct apply *a)
 	err = wants_missing(&a->links, a->policy, a->diag);
 	a->naming = (struct naming){.policy = a->policy,
 				    .units = a->tables.weir_cfg->flags & WEIR_CFG_UNITS,
+				    .protect = a->tables.weir_cfg->flags & WEIR_CFG_PROTECT,
 				    .slot = a->idle,
 				    .env = a->env,
 				    .zone = a->tables.zone};
 	if (!err)
 		err = wants_build(&a->links, &a->naming, 1, &new);
+	if (!err)
+		remark(a, &new);
 	/* Until the flip, and through a trial, everything that is watched stays so, as it is. */
 	if (!err && a->kernel->loaded) {
 		err = wants_watched(a->kernel, &a->links, &a->wants);
@@ -486,6 +522,7 @@ static void finish(struct apply *a)
 		err = only_new(a, &scratch);
 	if (!err && !a->options->confirm_ms)
 		err = marks_clear(a->kernel, a->env, &scratch);
+	sysctls_settle(a->kernel, a->diag);
 	if (err)
 		diag_warn(a->diag, NULL, "generation %u is in force, but cleaning up failed: %s",
 			  a->generation, scratch.error[0] ? scratch.error : strerror(-err));
@@ -507,12 +544,12 @@ static unsigned int attached(struct apply *a)
 static void take_back(struct apply *a)
 {
 	change_undo(a->kernel, &a->change);
-	if (!a->kernel->loaded)
-		return;
-	if (a->first)
+	if (a->kernel->loaded && a->first)
 		load_remove(a->kernel);
-	else if (a->filling) /* what was never in force is nothing to go back to */
+	else if (a->kernel->loaded &&
+		 a->filling) /* what was never in force is nothing to go back to */
 		slot_invalidate(a->kernel, a->idle);
+	sysctls_settle(a->kernel, a->diag);
 }
 
 static int run(struct apply *a, const struct tables *tables)
@@ -528,6 +565,8 @@ static int run(struct apply *a, const struct tables *tables)
 	err = plan(a, tables);
 	if (!err)
 		err = check_interfaces(a);
+	if (!err)
+		err = sysctls_hold(a->kernel->dir, a->tables.weir_cfg->flags, a->diag);
 	if (!err)
 		err = load(a);
 	if (!err)

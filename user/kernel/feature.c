@@ -98,6 +98,23 @@ static int try_cgroup(void)
 	return offers < 0 ? offers : offers ? 0 : -EOPNOTSUPP;
 }
 
+static int try_cookies(void)
+{
+	int offers;
+
+	libbpf_quiet();
+	if (fault("bpf_tcp_raw_gen_syncookie"))
+		return -ENOENT;
+	offers =
+	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_tcp_raw_gen_syncookie_ipv4, NULL);
+	return offers < 0 ? offers : offers ? 0 : -EOPNOTSUPP;
+}
+
+bool feature_cookies(void)
+{
+	return try_cookies() == 0;
+}
+
 bool feature_ct(void)
 {
 	if (try_ct() == 0)
@@ -124,6 +141,11 @@ int features_missing(const struct tables *tables, struct diag *diag)
 		return diag_fail(
 		    diag, -EOPNOTSUPP, NULL,
 		    "this kernel does not offer bpf_skb_cgroup_id, which {unit: …} needs");
+	if (flags & WEIR_CFG_PROTECT && !feature_cookies())
+		return diag_fail(
+		    diag, -EOPNOTSUPP, NULL,
+		    "this kernel does not offer bpf_tcp_raw_gen_syncookie_ipv4 (CONFIG_SYN_COOKIES), "
+		    "which protect: needs");
 	return 0;
 }
 
@@ -137,6 +159,7 @@ static const struct {
     {"bpf_skb_ct_lookup",
      "who is behind NAT is not known, services: with differing endpoints are refused", try_ct},
     {"bpf_skb_cgroup_id", "{unit: ...} is refused", try_cgroup},
+    {"bpf_tcp_raw_gen_syncookie", "protect: is refused", try_cookies},
     {"map batches", "tables are read entry by entry", try_batch},
 };
 

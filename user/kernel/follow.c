@@ -314,6 +314,8 @@ int kernel_follow_links(struct kernel *kernel, const struct environment *env,
 	err = follow_slots(kernel, trial, env, ret_changes, ret_window_ns, diag);
 	if (!err && env)
 		err = marks_clear(kernel, env, diag);
+	if (!err)
+		err = sysctls_keep(kernel, diag);
 	/* What the next change of names would have to wait for. */
 	if (!err && kernel->meta->flags & META_GRACE && grace() == 0)
 		kernel->meta->flags &= ~META_GRACE;

@@ -148,6 +148,8 @@ static inline int fault(const char *point)
 int lock_take(const char *dir, const char *suffix, unsigned int wait_ms);
 /** lock_holder() - " (process 123, weir, holds its lock)" into @ret, or "" when that cannot be said; returns @ret. */
 const char *lock_holder(const char *dir, const char *suffix, char *ret, size_t size);
+/** run_path() - RUN_DIR/NAME.@suffix into @ret (PATH_MAX); NAME is @dir below /sys/fs/bpf with '+' for '/'. */
+int run_path(const char *dir, const char *suffix, char *ret);
 /** lock_remove() - unlink the lock file that the caller holds. */
 void lock_remove(const char *dir, const char *suffix);
 
@@ -245,12 +247,13 @@ enum hook { HOOK_XDP, HOOK_IN, HOOK_OUT, NR_HOOKS };
  * struct wanted - an interface that some policy in force names, or a bridge of such.
  * @guard:  a bridge all of whose ports are workloads (WEIR_IF_GUARD)
  * @units:  the policy names units: XDP knows no sockets' cgroups, TC judges
+ * @below:  of a VLAN: what it is on is wanted, and judges in its place
  * @quick:  a TC hook that is not there yet becomes a clsact filter at first (settle.c)
  * @bridge: of a workload: the guarded bridge that it is a port of, or NULL
  */
 struct wanted {
 	const struct link *link;
-	bool workload, guard, units, quick;
+	bool workload, guard, units, quick, below;
 	enum xdp_mode xdp;
 	const struct link *bridge;
 };
@@ -385,6 +388,22 @@ int slot_protects(const struct kernel *kernel, unsigned int slot, struct weir_pr
 unsigned int window_scale(void);
 unsigned int window_scale_of(__u64 tcp_rmem_max, __u64 rmem_max);
 
+/* ---- sysctl.c ---- */
+#define SYSCTLS_FLAGS (WEIR_CFG_ANTISPOOF | WEIR_CFG_PROTECT) /* policies that need settings */
+/**
+ * sysctls_hold() - every setting that a policy with @flags (of its config) needs is as it needs it, and what it was
+ * before is noted. -EOPNOTSUPP: one cannot be, @diag names it, and all are as they were.
+ */
+int sysctls_hold(const char *dir, __u32 flags, struct diag *diag);
+/** sysctls_release() - settings that weir changed and that @flags do not need are as they were; what fails is a warning. */
+void sysctls_release(const char *dir, __u32 flags, struct diag *diag);
+/** sysctls_settle() - sysctls_release() by what judges and what may come back. */
+void sysctls_settle(struct kernel *kernel, struct diag *diag);
+/** sysctls_keep() - as settle, and what the policy in force needs is set again where somebody changed it. */
+int sysctls_keep(struct kernel *kernel, struct diag *diag);
+/** sysctls_list() - those that weir changed; @ret has KERNEL_MAX_SYSCTLS entries. */
+int sysctls_list(const char *dir, struct sysctl_status *ret, size_t *ret_n);
+
 /* ---- slot.c ---- */
 int slot_config(const struct kernel *kernel, unsigned int slot, struct weir_config *ret);
 int slot_limits(const struct kernel *kernel, unsigned int slot, struct weir_limit **ret,
@@ -453,6 +472,8 @@ static inline __u64 word_deadline(__u64 word)
 {
 	return word >> WEIR_WORD_DEADLINE_SHIFT;
 }
+/** may_come_back() - the other slot holds a policy that a trial's end or kernel_rollback() would put in force. */
+bool may_come_back(struct kernel *kernel, __u64 word);
 /** word_swap() - compare-and-swap; -EAGAIN: it was not @expected. */
 int word_swap(struct kernel *kernel, __u64 expected, __u64 desired);
 
@@ -555,7 +576,9 @@ void zones_found_clear(struct zones_found *found);
 struct naming {
 	const struct policy *policy;
 	bool units; /* WEIR_CFG_UNITS */
-	int slot;   /* whose zones these are */
+	bool
+	    protect; /* WEIR_CFG_PROTECT: XDP answers; a veth's own cannot, but for its peer's sake */
+	int slot;    /* whose zones these are */
 	const struct environment *env;
 	const __u16 *zone; /* by index in @env; NULL: keep what weir_iface says */
 };
@@ -571,6 +594,9 @@ __u8 naming_antispoof(const struct naming *naming, const struct link *link);
 /** wants_build() - what @naming names, and guards. */
 int wants_build(const struct links *links, const struct naming *naming, size_t n,
 		struct wants *ret);
+/** wants_below() - of a VLAN device: the wanted NIC that it is on, where its packets are judged; NULL: none. */
+const struct link *wants_below(const struct links *links, const struct wants *wants,
+			       const struct link *link);
 /** wants_watched() - what weir_iface says is watched now, role and XDP as they are. */
 int wants_watched(const struct kernel *kernel, const struct links *links, struct wants *ret);
 /** wants_add() - those of @more that @wants does not have. */
@@ -612,6 +638,8 @@ int program_nothing(void);
 int features_missing(const struct tables *tables, struct diag *diag);
 /** feature_ct() - is bpf_skb_ct_lookup() there? A module that has it is loaded, where the kernel can. */
 bool feature_ct(void);
+/** feature_cookies() - may XDP programs make SYN cookies? */
+bool feature_cookies(void);
 /** feature_units() - do sockets have a cgroup, and may TC programs ask for it? */
 bool feature_units(void);
 

@@ -140,6 +140,22 @@ int kernel_follow_links(struct kernel *kernel, const struct environment *env,
 
 /* ---- state, for status and show ---- */
 
+#define SYSCTL_VALUE_LEN   32
+#define KERNEL_MAX_SYSCTLS 8
+
+/** struct sysctl_status - a setting that weir changed for a policy. @key: of the policy; @now: as it is, "?": not readable */
+struct sysctl_status {
+	const char *name, *value, *key;
+	char now[SYSCTL_VALUE_LEN], was[SYSCTL_VALUE_LEN];
+};
+
+/** struct protect_status - a service that SYN cookies protect, in the order of `protect:`. */
+struct protect_status {
+	struct weir_protect protect;
+	struct weir_cookie state;
+	bool attacked; /* every SYN is answered with a cookie now */
+};
+
 enum interface_role { INTERFACE_NIC, INTERFACE_WORKLOAD, INTERFACE_BRIDGE };
 
 struct interface_status {
@@ -152,6 +168,7 @@ struct interface_status {
 	const char *hook; /* "xdp+tcx", "tcx", "xdp+clsact", "clsact" */
 	const char *xdp;  /* "native", "generic", "off" */
 	bool metadata;	  /* XDP can mark for TC; false: TC judges */
+	__u8 antispoof;	  /* enum weir_antispoof, of the policy in force */
 };
 
 struct kernel_status {
@@ -171,6 +188,11 @@ struct kernel_status {
 	struct weir_count home[WEIR_NR_HOMES];
 	struct weir_control control;
 	size_t overflow_in_use; /* overflow entries with a live TAT */
+	struct protect_status protect[WEIR_MAX_PROTECTS];
+	size_t nr_protects;
+	struct sysctl_status sysctl[KERNEL_MAX_SYSCTLS];
+	size_t nr_sysctls;
+	__u64 now_ns; /* of the clock that .protect is told by */
 };
 int kernel_status(struct kernel *kernel, struct kernel_status *ret, struct diag *diag);
 /**

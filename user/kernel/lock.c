@@ -18,8 +18,7 @@ static const char *run_dir(void)
 	return dir && dir[0] ? dir : "/run/weir";
 }
 
-/* RUN_DIR/NAME.SUFFIX; NAME is the pin directory below /sys/fs/bpf with '+' for '/'. */
-static int lock_path(const char *dir, const char *suffix, char *ret)
+int run_path(const char *dir, const char *suffix, char *ret)
 {
 	char name[NAME_MAX + 1];
 	size_t n = 0;
@@ -68,7 +67,7 @@ int lock_take(const char *dir, const char *suffix, unsigned int wait_ms)
 	const struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
 	char path[PATH_MAX];
 	unsigned int waited = 0;
-	int fd = lock_path(dir, suffix, path);
+	int fd = run_path(dir, suffix, path);
 
 	if (fd < 0)
 		return fd;
@@ -105,7 +104,7 @@ const char *lock_holder(const char *dir, const char *suffix, char *ret, size_t s
 	int pid;
 
 	ret[0] = '\0';
-	if (!in || lock_path(dir, suffix, path) || stat(path, &named) < 0)
+	if (!in || run_path(dir, suffix, path) || stat(path, &named) < 0)
 		return ret;
 	while (fgets(line, sizeof(line), in)) {
 		if (sscanf(line, "%*d: FLOCK %*s WRITE %d %*x:%*x:%lu", &pid, &inode) != 2 ||
@@ -124,6 +123,6 @@ void lock_remove(const char *dir, const char *suffix)
 {
 	char path[PATH_MAX];
 
-	if (lock_path(dir, suffix, path) == 0)
+	if (run_path(dir, suffix, path) == 0)
 		unlink(path);
 }

@@ -94,6 +94,7 @@ int namings_read(struct kernel *kernel, bool both, struct namings *ret, struct d
 			continue;
 		err = naming_policy(kernel, naming->slot, &config, &naming->policy, diag);
 		naming->units = config.flags & WEIR_CFG_UNITS;
+		naming->protect = config.flags & WEIR_CFG_PROTECT;
 		namings.n += !err;
 	}
 	if (err)

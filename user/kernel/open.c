@@ -269,6 +269,7 @@ int kernel_detach(struct kernel *kernel, struct diag *diag)
 	if (err)
 		return diag_fail(diag, err, NULL, "cannot detach: %s", strerror(-err));
 	load_remove(kernel);
+	sysctls_release(kernel->dir, 0, diag);
 	lock_remove(kernel->dir, "reader");
 	lock_remove(kernel->dir, "lock");
 	return 0;

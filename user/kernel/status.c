@@ -135,6 +135,9 @@ static int list_iface(void *arg, const void *key, const void *value)
 						      : INTERFACE_NIC;
 	entry->workload = entry->role == INTERFACE_WORKLOAD;
 	entry->closed = iface->flags & WEIR_IF_CLOSED;
+	entry->antispoof = l->status->config.flags & WEIR_CFG_ANTISPOOF
+			       ? iface->antispoof[l->status->slot]
+			       : WEIR_ANTISPOOF_OFF;
 	list_hooks(l, link, iface->flags, entry);
 	return 0;
 }
@@ -222,6 +225,25 @@ static int read_word(struct kernel *kernel, struct kernel_status *status)
 	return 0;
 }
 
+static int read_protects(struct kernel *kernel, struct kernel_status *status)
+{
+	struct weir_protect protect[WEIR_MAX_PROTECTS];
+	int err = slot_protects(kernel, status->slot, protect, &status->nr_protects);
+
+	status->now_ns = mono_ns(kernel);
+	for (size_t i = 0; i < status->nr_protects && !err; i++) {
+		struct protect_status *entry = &status->protect[i];
+
+		entry->protect = protect[i];
+		if (protect[i].state >= WEIR_NR_COOKIES)
+			return -EBADMSG;
+		err = map_read(kernel->maps.fd[MAP_weir_cookie], protect[i].state, 1, &entry->state,
+			       sizeof(entry->state));
+		entry->attacked = entry->state.until_ns > status->now_ns;
+	}
+	return err;
+}
+
 static int read_status(struct kernel *kernel, struct kernel_status *status, struct diag *diag)
 {
 	size_t nr_files;
@@ -235,6 +257,11 @@ static int read_status(struct kernel *kernel, struct kernel_status *status, stru
 		err = read_counts(kernel, status);
 	if (!err && status->config.generation)
 		err = overflows_in_use(kernel, &status->overflow_in_use, diag);
+	if (!err && status->config.generation)
+		err = read_protects(kernel, status);
+	/* A note that cannot be read keeps nobody from seeing the rest. */
+	if (sysctls_list(kernel->dir, status->sysctl, &status->nr_sysctls))
+		status->nr_sysctls = 0;
 	return err;
 }
 

@@ -170,6 +170,7 @@ int kernel_confirm(struct kernel *kernel, __u32 *ret_generation, struct diag *di
 	*ret_generation = word_generation(word);
 	/* What only the former policy watches was kept for the fallback. */
 	follow_or_warn(kernel, false, diag);
+	sysctls_settle(kernel, diag);
 	return 0;
 }
 
@@ -231,6 +232,33 @@ static int may_return(struct kernel *kernel, __u64 word, __u32 other, struct dia
 	return 0;
 }
 
+bool may_come_back(struct kernel *kernel, __u64 word)
+{
+	struct weir_config running, other;
+
+	if (slot_config(kernel, !word_slot(word), &other) ||
+	    slot_config(kernel, word_slot(word), &running))
+		return true; /* who knows */
+	if (!other.generation)
+		return false;
+	if (word & WEIR_WORD_PENDING)
+		return true;
+	return !(kernel->meta->flags & META_STALE) &&
+	       !(running.generation && newer(other.generation, running.generation));
+}
+
+/* Settings that only the policy that ended needed; one that comes back needs its own. */
+static void settle_or_warn(struct kernel *kernel, struct diag *diag)
+{
+	struct diag scratch = {};
+
+	if (sysctls_keep(kernel, &scratch))
+		diag_warn(diag, NULL, "%s", scratch.error);
+	for (size_t i = 0; i < scratch.nr_warnings; i++)
+		diag_warn(diag, NULL, "%s", scratch.warnings[i]);
+	diag_reset(&scratch);
+}
+
 int kernel_rollback(struct kernel *kernel, __u32 *ret_generation, struct diag *diag)
 {
 	struct carry *carry = NULL;
@@ -257,6 +285,7 @@ int kernel_rollback(struct kernel *kernel, __u32 *ret_generation, struct diag *d
 	if (!err) {
 		finish_carry(carry, carried, diag);
 		follow_or_warn(kernel, false, diag);
+		settle_or_warn(kernel, diag);
 	}
 	carry_free(carry);
 	return err;

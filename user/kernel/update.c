@@ -285,6 +285,7 @@ int kernel_update(struct kernel *kernel, const struct policy *policy, const stru
 	result.total_ns = mono_ns(NULL) - began_ns;
 	if (environment_has_engine(env))
 		kernel->meta->flags |= META_ENGINE;
+	sysctls_settle(kernel, diag);
 	if (marks_clear(kernel, env, &scratch))
 		diag_warn(diag, NULL, "%s", scratch.error);
 	diag_reset(&scratch);

@@ -64,6 +64,9 @@ static bool match_policy(const struct naming *naming, const struct link *link, s
 		return true;
 	if (rule)
 		ret->xdp = naming->units ? XDP_OFF : rule->xdp;
+	/* What native XDP of a veth sends back is lost, unless its peer has XDP as well. */
+	if (naming->protect && link->veth && ret->xdp == XDP_AUTO)
+		ret->xdp = XDP_GENERIC;
 	ret->units = naming->units;
 	return rule != NULL;
 }
@@ -74,6 +77,39 @@ bool wants_match(const struct naming *naming, size_t n, const struct link *link,
 		if (match_policy(&naming[i], link, ret))
 			return true;
 	return false;
+}
+
+/* What arrives for a VLAN is judged where it arrives, at the device below: it would be judged twice. */
+const struct link *wants_below(const struct links *links, const struct wants *wants,
+			       const struct link *link)
+{
+	const struct link *lower = link;
+
+	for (size_t i = 0; i < links->n && lower && lower->lower; i++) {
+		const struct wanted *wanted;
+
+		lower = links_find(links, lower->lower);
+		wanted = lower ? wants_find(wants, lower->ifindex) : NULL;
+		if (wanted && !wanted->workload && !wanted->guard)
+			return lower;
+	}
+	return NULL;
+}
+
+static void drop_vlans(const struct links *links, struct wants *wants)
+{
+	size_t kept = 0;
+
+	/* From what all of them see: a VLAN on a VLAN is below the same device. */
+	for (size_t i = 0; i < wants->n; i++) {
+		struct wanted *wanted = &wants->wanted[i];
+
+		wanted->below = !wanted->workload && wants_below(links, wants, wanted->link);
+	}
+	for (size_t i = 0; i < wants->n; i++)
+		if (!wants->wanted[i].below)
+			wants->wanted[kept++] = wants->wanted[i];
+	wants->n = kept;
 }
 
 int wants_missing(const struct links *links, const struct policy *policy, struct diag *diag)
@@ -110,6 +146,7 @@ int wants_build(const struct links *links, const struct naming *naming, size_t n
 		}
 		wants.wanted[wants.n++] = wanted;
 	}
+	drop_vlans(links, &wants);
 	if (guards_add(links, naming, n, &wants)) {
 		wants_free(&wants);
 		return -ENOMEM;

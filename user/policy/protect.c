@@ -181,8 +181,45 @@ static bool overlap(const struct services *a, const struct services *b)
 	return false;
 }
 
+/* Cookies are sent by XDP alone. */
+static int check_xdp(const struct policy *policy, const struct item *unit, struct diag *diag)
+{
+	const struct position *protect = &policy->protect[0].at;
+
+	for (size_t i = 0; i < policy->nr_interfaces; i++) {
+		const struct interface_rule *rule = &policy->interface[i];
+
+		if (rule->xdp == XDP_OFF)
+			return diag_fail(
+			    diag, -EINVAL, &rule->at,
+			    "interface \"%s\" has xdp: off, and protect (%s:%u:%u) answers SYNs in XDP only",
+			    rule->pattern, protect->file, protect->line, protect->column);
+	}
+	if (unit)
+		return diag_fail(
+		    diag, -EINVAL, &unit->at,
+		    "unit \"%s\": with units TC judges in place of XDP, and protect (%s:%u:%u) answers SYNs in XDP only",
+		    unit->name, protect->file, protect->line, protect->column);
+	return 0;
+}
+
+static int find_unit(void *arg, struct item *item)
+{
+	if (item->kind != ITEM_UNIT)
+		return 0;
+	*(const struct item **)arg = item;
+	return 1;
+}
+
 int check_protect(const struct policy *policy, struct diag *diag)
 {
+	const struct item *unit = NULL;
+
+	if (!policy->nr_protects)
+		return 0;
+	policy_each_item(policy, find_unit, &unit);
+	if (check_xdp(policy, unit, diag))
+		return -EINVAL;
 	for (size_t i = 0; i < policy->nr_protects; i++)
 		for (size_t j = 0; j < policy->nr_rules; j++) {
 			const struct rule *rule = &policy->rule[j];

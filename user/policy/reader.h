@@ -133,7 +133,10 @@ bool service_lacks_port(const struct service *service);
 /** read_rate() - 1..10,000,000 a second, or with @bytes 1 KB/s..12.5 GB/s; @what names it in messages. */
 int read_rate(struct reader *reader, const struct node *node, const char *what, bool bytes,
 	      __u64 *ret_rate, __u64 *ret_period_ns);
-/** check_protect() - no protected service is one that NAT hands on: there is no socket here to take its cookies. */
+/**
+ * check_protect() - no protected service is one that NAT hands on: there is no socket here to take its cookies; and XDP,
+ * which sends them, is not switched off.
+ */
 int check_protect(const struct policy *policy, struct diag *diag);
 
 /** check_service_rules() - no address and port twice, no endpoint that is itself such an address. */

@@ -222,6 +222,24 @@ int service_read_one(struct reader *reader, const struct node *node, struct serv
 	    node->text);
 }
 
+/* Source quench, redirect; timestamp, information, address mask (RFC 6918, 6633); the redirect of IPv6. */
+static bool type_never(int proto, int type)
+{
+	if (proto == IPPROTO_ICMPV6)
+		return type == 137;
+	return type == 4 || type == 5 || (type >= 13 && type <= 18);
+}
+
+bool service_never(const struct service *service)
+{
+	if (!icmp(service->proto) || service->first == PORT_ANY)
+		return false;
+	for (int type = service->first; type <= service->last; type++)
+		if (!type_never(service->proto, type))
+			return false;
+	return true;
+}
+
 static int read_one(struct reader *reader, const struct node *key, const struct node *value,
 		    void *into)
 {
@@ -233,6 +251,11 @@ static int read_one(struct reader *reader, const struct node *key, const struct 
 	err = service_read_one(reader, value, &service);
 	if (err)
 		return err;
+	if (service_never(&service))
+		return reject(
+		    reader, &value->at,
+		    "port \"%.64s\": this type never passes, whatever rules say; leave it out",
+		    value->text);
 	slot = mem_append(&services->service, &services->n, sizeof(*slot));
 	if (!slot)
 		return -ENOMEM;

@@ -10,4 +10,7 @@
 /** service_format() - "tcp/443", "udp/5000-5100", "icmp/echo-request", "proto/47", "any", in @buffer. Returns @buffer. */
 const char *service_format(const struct service *service, char *buffer);
 
+/** service_never() - ICMP types that never pass, whatever rules say: redirects, and what nothing needs any more. */
+bool service_never(const struct service *service);
+
 #endif
