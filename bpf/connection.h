@@ -2,8 +2,10 @@
 /*
  * Whose packet is this: flows that weir remembers, and sockets that the kernel knows.
  *
- * weir_flow is set-associative with the expiry in the entry: only expired entries are replaced, so nothing that a
- * flood sends makes weir forget a live flow; a full set, or an owner's quota in it, refuses the newcomer.
+ * weir_flow is set-associative with the expiry in the entry. A newcomer takes the place of an expired entry, else of the
+ * oldest that is not assured; of its own owner's where that one has its quota. Assured is what was answered, or for TCP
+ * what proved its address: nothing that a flood sends makes weir forget it. Since only part of a set's ways may be assured,
+ * there is a place for newcomers as well, and a flood must fill a set's other ways anew within a round trip to push one out.
  */
 #ifndef WEIR_CONNECTION_H
 #define WEIR_CONNECTION_H
@@ -70,40 +72,206 @@ static __always_inline int flow_matches(const struct weir_flow *flow, const stru
 	       flow->lport == key->lport && flow->rport == key->rport && flow->proto == key->proto;
 }
 
-/* How long a flow of this protocol lives after a packet. @flags: WEIR_FLOW_* of the entry */
+enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };
+
+/* How long a flow of this protocol lives after a packet. @state: WEIR_FLOW_* of the entry */
 static __always_inline __u64 flow_lifetime_ns(const struct weir_config *config, __u8 proto,
-					      __u8 flags)
+					      __u64 state)
 {
 	__u32 seconds;
 
 	if (proto == PROTO_TCP || proto == PROTO_SCTP)
-		seconds = flags & WEIR_FLOW_CLOSING   ? config->tcp_closing_s
-			  : flags & WEIR_FLOW_REPLIED ? config->tcp_s
-						      : config->half_open_s;
+		seconds = state & WEIR_FLOW_CLOSING	  ? config->tcp_closing_s
+			  : state & WEIR_FLOW_ESTABLISHED ? config->tcp_s
+							  : config->half_open_s;
 	else if (proto == PROTO_ICMP || proto == PROTO_ICMPV6)
 		seconds = config->icmp_s;
 	else
-		seconds = flags & WEIR_FLOW_REPLIED ? config->udp_stream_s : config->udp_s;
+		seconds = state & WEIR_FLOW_ESTABLISHED ? config->udp_stream_s : config->udp_s;
 	return (__u64)seconds * 1000000000;
 }
 
-/** struct flow_use - arguments of the flow functions. */
+/**
+ * struct flow_use - arguments of the flow functions.
+ * @owner:    whose quota; which link, where the address is local to one
+ * @mode:     FLOW_*
+ * @answers:  the packet comes from the end that did not open
+ * @tcp:      TCP_* of the segment
+ * @seq, @ack: its numbers
+ */
 struct flow_use {
 	struct flow_key key;
 	__u32 slot;
 	__u32 region;
-	__u32 owner;	 /* whose quota; which link, where the address is local to one */
-	__u32 set_flags; /* flow_seen(): WEIR_FLOW_* that this packet adds */
-	__u32 mode;	 /* FLOW_* */
+	__u32 owner;
+	__u32 mode;
+	__u32 answers;
+	__u32 tcp;
+	__u32 seq;
+	__u32 ack;
 };
-#define FLOW_LOOKS   0x1 /* refresh nothing: the packet is about the flow, not of it */
-#define FLOW_REOPENS 0x2 /* an entry that is closing starts anew */
+#define FLOW_LOOKS 0x1 /* refresh nothing: the packet is about the flow, not of it */
+#define FLOW_OPENS 0x2 /* SYN or INIT: an entry that is closing starts anew */
+
+/* Regions where nobody may have more than WEIR_FLOW_QUOTA ways of a set. */
+static __always_inline int flow_has_quota(__u32 region)
+{
+	return region == WEIR_FLOW_WORKLOAD || region == WEIR_FLOW_TRANSIT;
+}
+
+/* How far two sequence numbers of a stream may be apart: a forged one is that near once in 8,192 times. */
+#define FLOW_NEAR (1U << 18)
+
+static __always_inline int flow_near(__u32 number, __u32 known)
+{
+	return number - known + FLOW_NEAR <= 2 * FLOW_NEAR;
+}
+
+/* The numbers move on; written only now and then, since both directions' CPUs read the line. */
+static __always_inline void flow_track(struct weir_flow *flow, const struct flow_use *use)
+{
+	__u32 opener = use->answers ? use->ack : use->seq;
+	__u32 other = use->answers ? use->seq : use->ack;
+
+	if (opener - flow->seq[0] - FLOW_NEAR / 4 <= FLOW_NEAR - FLOW_NEAR / 4)
+		flow->seq[0] = opener;
+	if (other - flow->seq[1] - FLOW_NEAR / 4 <= FLOW_NEAR - FLOW_NEAR / 4)
+		flow->seq[1] = other;
+}
+
+static __always_inline void flow_date(struct weir_flow *flow, __u64 now)
+{
+	__u64 since = now / 1000000000;
+
+	flow->since = since;
+	flow->fraction = (now - since * 1000000000) >> 14;
+}
 
 /**
- * flow_seen() - is there a live entry? Refreshes it, unless FLOW_LOOKS.
+ * flow_assure() - an established entry asks not to be replaced: granted while few of its set are.
  *
- * The expiry is loaded before and compared after the key: an entry is rewritten only after it expired, with its expiry
- * marked busy meanwhile, so an unchanged expiry means an unchanged key. Returns 1 or 0.
+ * What forged packets can bring about with the help of whom they are sent to (UDP, ICMP) gets fewer of the ways than TCP,
+ * which has proved itself. Returns WEIR_FLOW_ASSURED or 0.
+ */
+__noinline __u64 flow_assure(const struct weir_flow_set *set, const struct flow_use *use)
+{
+	__u64 now = now_coarse_ns();
+	__u32 all = 0, own = 0;
+
+	if (!set || !use)
+		return 0;
+	for (int i = 0; i < WEIR_FLOW_WAYS; i++) {
+		__u64 expires = set->way[i].expires;
+
+		if (expires <= now || !(expires & WEIR_FLOW_ASSURED))
+			continue;
+		all++;
+		if (set->way[i].owner == use->owner)
+			own++;
+	}
+	if (flow_has_quota(use->region) && own >= WEIR_FLOW_QUOTA - 1)
+		return 0;
+	return all < (use->key.proto == PROTO_TCP ? WEIR_FLOW_MAX_PROVEN : WEIR_FLOW_MAX_ASSURED)
+		   ? WEIR_FLOW_ASSURED
+		   : 0;
+}
+
+/* A segment of a connection that is not established. Returns its state after it. */
+static __always_inline __u64 flow_handshake(struct weir_flow *flow, const struct flow_use *use,
+					    __u64 state)
+{
+	if (use->tcp & TCP_RST) /* refused: what little time it has is enough */
+		return state;
+	if (use->answers) {
+		if (use->tcp & TCP_SYN) {
+			flow->seq[1] = use->seq + 1;
+			return state | WEIR_FLOW_REPLIED | WEIR_FLOW_HANDSHAKE;
+		}
+		if (!(state & WEIR_FLOW_HANDSHAKE)) { /* it was there before us */
+			flow->seq[1] = use->seq;
+			return state | WEIR_FLOW_REPLIED;
+		}
+		/* Its opener's acknowledgement escaped us: who goes on to send has seen it. */
+		if (use->seq == flow->seq[1] || !flow_near(use->seq, flow->seq[1]))
+			return state;
+		flow->seq[1] = use->seq;
+		flow->seq[0] = use->ack;
+		return state | WEIR_FLOW_ESTABLISHED;
+	}
+	flow->seq[0] = use->tcp & TCP_SYN ? use->seq + 1 : use->seq;
+	if (!(state & WEIR_FLOW_REPLIED) || !(use->tcp & TCP_ACK))
+		return state;
+	if (state & WEIR_FLOW_HANDSHAKE ? use->ack != flow->seq[1]
+					: !flow_near(use->ack, flow->seq[1]))
+		return state;
+	flow->seq[1] = use->ack;
+	return state | WEIR_FLOW_ESTABLISHED;
+}
+
+/**
+ * flow_tcp() - what a segment makes of its connection's state.
+ *
+ * The opener of a connection must acknowledge the number that the other end chose: who forges a source does not see it.
+ * FIN and RST count only with a number near those that were seen, a SYN only once the connection is closing.
+ */
+__noinline __u64 flow_tcp(struct weir_flow *flow, const struct flow_use *use, __u64 state)
+{
+	if (!flow || !use)
+		return state;
+	if (use->mode & FLOW_OPENS && state & WEIR_FLOW_CLOSING) {
+		flow_date(flow, now_coarse_ns());
+		flow->seq[0] = use->seq + 1;
+		return 0;
+	}
+	if (!(state & WEIR_FLOW_ESTABLISHED)) {
+		state = flow_handshake(flow, use, state);
+		if (!(state & WEIR_FLOW_ESTABLISHED))
+			return state;
+	}
+	if (use->tcp & (TCP_FIN | TCP_RST) &&
+	    flow_near(use->seq, use->answers ? flow->seq[1] : flow->seq[0]))
+		state |= WEIR_FLOW_CLOSING;
+	flow_track(flow, use);
+	return state;
+}
+
+/* The state of the entry after this packet. */
+static __always_inline __u64 flow_next(struct weir_flow_set *set, struct weir_flow *flow,
+				       const struct flow_use *use, __u64 state)
+{
+	if (use->key.proto == PROTO_TCP) {
+		if (state & WEIR_FLOW_ASSURED && !(use->tcp & (TCP_SYN | TCP_FIN | TCP_RST))) {
+			flow_track(flow, use);
+			return state;
+		}
+		state = flow_tcp(flow, use, state);
+	} else if (use->answers) {
+		state |= WEIR_FLOW_REPLIED;
+		if (use->key.proto != PROTO_SCTP)
+			state |= WEIR_FLOW_ESTABLISHED;
+	} else if (use->key.proto == PROTO_SCTP && state & WEIR_FLOW_REPLIED &&
+		   !(use->mode & FLOW_OPENS)) {
+		state |= WEIR_FLOW_ESTABLISHED;
+	}
+	if ((state & (WEIR_FLOW_ESTABLISHED | WEIR_FLOW_ASSURED)) == WEIR_FLOW_ESTABLISHED)
+		state |= flow_assure(set, use);
+	return state;
+}
+
+/* Is this still the entry that @expires was read from? */
+static __always_inline int flow_same(const struct weir_flow *flow, __u64 expires)
+{
+	return (*(volatile __u64 *)&flow->expires & (WEIR_FLOW_BUSY | WEIR_FLOW_VERSION)) ==
+	       (expires & WEIR_FLOW_VERSION);
+}
+
+/**
+ * flow_seen() - is there a live entry? Brings it up to date, unless FLOW_LOOKS.
+ *
+ * The word with the expiry is loaded before the key and compared after it: an entry is rewritten with that word marked busy,
+ * and its version counted up, so an unchanged version means an unchanged key. What flow_next() notes beside that word
+ * may hit the next flow of the place, in the moment of a rewrite: then that one proves itself a packet later.
+ * Returns 1 or 0.
  */
 __noinline int flow_seen(const struct flow_use *use)
 {
@@ -119,85 +287,123 @@ __noinline int flow_seen(const struct flow_use *use)
 		return 0;
 	for (int i = 0; i < WEIR_FLOW_WAYS; i++) {
 		struct weir_flow *flow = &set->way[i];
-		__u64 expires = *(volatile __u64 *)&flow->expires, later;
-		__u8 flags;
+		__u64 expires = *(volatile __u64 *)&flow->expires, later, state;
 
 		if (expires & WEIR_FLOW_BUSY || expires <= now || !flow_matches(flow, &use->key))
 			continue;
 		/* Two workloads may have the same address on links of their own. */
 		if (flow->owner != use->owner && address_link_local6(&use->key.local))
 			continue;
-		flags = flow->flags;
-		if (use->mode & FLOW_REOPENS && flags & WEIR_FLOW_CLOSING)
-			flags = 0;
-		flags |= use->set_flags;
-		if (use->mode & FLOW_LOOKS) {
-			if (*(volatile __u64 *)&flow->expires == expires)
-				return 1;
-			continue;
-		}
-		if (flags != flow->flags)
-			flow->flags = flags;
-		later = now + flow_lifetime_ns(config, use->key.proto, flags);
-		/* One write a second is enough, unless the state changed the lifetime. */
-		if (later > expires + 1000000000 || later < expires)
-			return __sync_val_compare_and_swap(&flow->expires, expires, later) ==
-				   expires ||
-			       flow_matches(flow, &use->key);
-		if (*(volatile __u64 *)&flow->expires == expires)
-			return 1;
+		if (use->mode & FLOW_LOOKS || !flow_same(flow, expires))
+			return flow_same(flow, expires);
+		state = flow_next(set, flow, use, expires & WEIR_FLOW_STATE);
+		later = now + flow_lifetime_ns(config, use->key.proto, state);
+		later = (later & ~(WEIR_FLOW_STATE | WEIR_FLOW_VERSION)) |
+			(expires & WEIR_FLOW_VERSION) | state;
+		/* One write a second is enough, unless the state changed. */
+		if ((later ^ expires) & WEIR_FLOW_STATE || later > expires + 1000000000 ||
+		    later < expires)
+			__sync_val_compare_and_swap(&flow->expires, expires, later);
+		return flow_same(flow, expires);
 	}
 	return 0;
 }
 
 /**
- * flow_make() - refresh the entry of a flow, or make one.
+ * flow_victim() - which way of a set a newcomer may have: an expired one, else the oldest that is not assured; where its
+ * owner has its quota, the oldest of that one's. Returns the way's number, WEIR_FLOW_WAYS: none.
+ */
+__noinline __u32 flow_victim(const struct weir_flow_set *set, const struct flow_use *use)
+{
+	__u32 owned = 0, expired = WEIR_FLOW_WAYS, any = WEIR_FLOW_WAYS, own = WEIR_FLOW_WAYS;
+	__u64 oldest = ~0ULL, own_oldest = ~0ULL, now = now_coarse_ns();
+
+	if (!set || !use)
+		return WEIR_FLOW_WAYS;
+	for (int i = 0; i < WEIR_FLOW_WAYS; i++) {
+		const struct weir_flow *flow = &set->way[i];
+		__u64 expires = *(volatile __u64 *)&flow->expires;
+		__u64 made = (__u64)flow->since << 16 | flow->fraction;
+		int mine = flow->owner == use->owner;
+
+		if (expires & WEIR_FLOW_BUSY)
+			continue;
+		if (expires <= now) {
+			expired = i;
+			continue;
+		}
+		owned += mine;
+		if (expires & WEIR_FLOW_ASSURED)
+			continue;
+		if (made < oldest) {
+			oldest = made;
+			any = i;
+		}
+		if (mine && made < own_oldest) {
+			own_oldest = made;
+			own = i;
+		}
+	}
+	if (flow_has_quota(use->region) && owned >= WEIR_FLOW_QUOTA)
+		return own;
+	return expired != WEIR_FLOW_WAYS ? expired : any;
+}
+
+/* The entry of a place that is marked busy, for this flow; @was: what its word was before */
+static __always_inline void flow_write(const struct weir_config *config, struct weir_flow *flow,
+				       const struct flow_use *use, __u64 was, __u64 now)
+{
+	__u64 expires = now + flow_lifetime_ns(config, use->key.proto, 0);
+
+	flow->local = use->key.local.addr;
+	flow->remote = use->key.remote.addr;
+	flow->lport = use->key.lport;
+	flow->rport = use->key.rport;
+	flow->proto = use->key.proto;
+	flow->owner = use->owner;
+	flow->seq[0] = use->tcp & TCP_SYN ? use->seq + 1 : use->seq;
+	flow->seq[1] = use->ack;
+	flow_date(flow, now);
+	expires = (expires & ~(WEIR_FLOW_STATE | WEIR_FLOW_VERSION)) |
+		  ((was + WEIR_FLOW_VERSION_ONE) & WEIR_FLOW_VERSION);
+	__sync_lock_test_and_set(&flow->expires, expires);
+}
+
+#define FLOW_ROUNDS 4
+
+/**
+ * flow_make() - refresh the entry of a flow, or make one. A RST makes none: nothing answers it. Nor does FLOW_LOOKS.
  *
- * At most WEIR_FLOW_QUOTA ways of a set belong to one owner (regions of workloads and transit), so that one of them
- * cannot fill the table for the others. Returns 1; 0: no place.
+ * Returns 1; 0: no place.
  */
 __noinline int flow_make(const struct flow_use *use)
 {
 	const struct weir_config *config;
 	struct weir_flow_set *set;
 	__u64 now = now_coarse_ns();
-	__u32 owned = 0;
 
 	if (!use)
 		return 0;
+	if (flow_seen(use) || use->mode & FLOW_LOOKS || use->tcp & TCP_RST)
+		return 1;
 	config = WEIR_TABLE(weir_cfg, use->slot, 0);
 	set = flow_set(use->region, &use->key);
 	if (!set || !config)
 		return 0;
-	if (flow_seen(use))
-		return 1;
-	for (int i = 0; i < WEIR_FLOW_WAYS; i++) {
-		const struct weir_flow *flow = &set->way[i];
+	for (int i = 0; i < FLOW_ROUNDS; i++) {
+		__u32 way = flow_victim(set, use);
+		struct weir_flow *flow;
+		__u64 was;
 
-		if (flow->owner == use->owner && (flow->expires & ~WEIR_FLOW_BUSY) > now)
-			owned++;
-	}
-	if (owned >= WEIR_FLOW_QUOTA &&
-	    (use->region == WEIR_FLOW_WORKLOAD || use->region == WEIR_FLOW_TRANSIT))
-		return 0;
-	for (int i = 0; i < WEIR_FLOW_WAYS; i++) {
-		struct weir_flow *flow = &set->way[i];
-		__u64 expires = *(volatile __u64 *)&flow->expires;
-
-		if (expires & WEIR_FLOW_BUSY || expires > now)
+		if (way >= WEIR_FLOW_WAYS)
+			return 0;
+		flow = &set->way[way];
+		was = *(volatile __u64 *)&flow->expires;
+		if (was & WEIR_FLOW_BUSY || (was > now && was & WEIR_FLOW_ASSURED))
 			continue;
-		if (__sync_val_compare_and_swap(&flow->expires, expires, WEIR_FLOW_BUSY) != expires)
+		if (__sync_val_compare_and_swap(&flow->expires, was, WEIR_FLOW_BUSY) != was)
 			continue;
-		flow->local = use->key.local.addr;
-		flow->remote = use->key.remote.addr;
-		flow->lport = use->key.lport;
-		flow->rport = use->key.rport;
-		flow->proto = use->key.proto;
-		flow->flags = 0;
-		flow->owner = use->owner;
-		flow->since = now / 1000000000;
-		__sync_lock_test_and_set(&flow->expires,
-					 now + flow_lifetime_ns(config, use->key.proto, 0));
+		flow_write(config, flow, use, was, now);
 		return 1;
 	}
 	return 0;

@@ -152,7 +152,7 @@ static __always_inline enum weir_reason pass_opening(struct visit *v, __u64 r, _
 	account(v, r, direction);
 	if (r & RULING_LOG)
 		v->log = 1;
-	if (r & RULING_FAILSAFE || !(r & RULING_LIMITS))
+	if (r & RULING_FAILSAFE || !(r & RULING_LIMITS) || v->elsewhere)
 		return WEIR_OK;
 	return charge_all(v, r >> RULING_VERDICT_SHIFT, direction);
 }
@@ -234,8 +234,11 @@ static __always_inline void use_flow(const struct visit *v, struct flow_use *use
 	use->slot = v->slot;
 	use->region = region;
 	use->owner = owner_of(v, inbound ? v->dst_kind : v->src_kind);
-	use->set_flags = 0;
-	use->mode = v->pkt.flags & PKT_OPENS ? FLOW_REOPENS : 0;
+	use->mode = v->elsewhere ? FLOW_LOOKS : v->pkt.flags & PKT_OPENS ? FLOW_OPENS : 0;
+	use->answers = 0;
+	use->tcp = v->pkt.proto == PROTO_TCP ? v->pkt.type : 0;
+	use->seq = BE32(v->pkt.seq);
+	use->ack = BE32(v->pkt.ack);
 }
 
 /* Region of flows that a local end opened; workloads have a quota each. */
@@ -253,7 +256,8 @@ static __always_inline void use_datagram(const struct visit *v, struct flow_use 
 	use->key.lport = (__be16)v->pkt.fragment_id;
 	use->key.rport = v->pkt.family == 4 ? v->pkt.proto : (__be16)(v->pkt.fragment_id >> 16);
 	use->key.proto = 44; /* no transport header: IPv6's number for the fragment header */
-	use->set_flags = 0;
+	use->answers = 0;
+	use->tcp = 0;
 }
 
 /* Did a masqueraded packet leave by this NIC whose answer this is? Judged at the workload's veth, not here. */
@@ -272,7 +276,7 @@ static __always_inline int masquerade_seen(struct visit *v)
 		use_datagram(v, use);
 		return flow_seen(use);
 	}
-	use->set_flags = WEIR_FLOW_REPLIED | (v->pkt.flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0);
+	use->answers = 1;
 	if (!flow_seen(use))
 		return 0;
 	if (v->pkt.flags & PKT_FRAGMENT) {
@@ -384,7 +388,7 @@ static __always_inline enum weir_reason judge_leaving(struct visit *v, __u64 ope
 	/* Open by a default or to any: answers only to what was seen to come in. */
 	if (answers & RULING_ALLOWED) {
 		use_flow(v, use, WEIR_FLOW_ANSWER, 0);
-		use->set_flags = WEIR_FLOW_REPLIED;
+		use->answers = 1;
 		if (flow_seen(use))
 			return pass_reply(v, answers, WEIR_DIR_INGRESS);
 	}
@@ -417,7 +421,7 @@ static __always_inline enum weir_reason judge_arriving(struct WEIR_CTX *ctx, str
 	if (!(pkt->flags & PKT_OPENS)) {
 		if (answers & RULING_ALLOWED) {
 			use_flow(v, use, region_of(v->dst_kind), 1);
-			use->set_flags = WEIR_FLOW_REPLIED;
+			use->answers = 1;
 			if (flow_seen(use))
 				return pass_reply(v, answers, WEIR_DIR_EGRESS);
 			if (pkt->proto == PROTO_UDP &&
@@ -428,7 +432,7 @@ static __always_inline enum weir_reason judge_arriving(struct WEIR_CTX *ctx, str
 				    &pkt->src, pkt->sport, &pkt->dst, pkt->dport, pkt->family,
 				    v->dst_kind == WEIR_WORKLOAD ? nsid_of(v) : -1, query);
 				if (socket_udp(ctx, query)) {
-					use->set_flags = 0;
+					use->answers = 0;
 					flow_make(
 					    use); /* only a cache: the socket answers as well */
 					return pass_reply(v, answers, WEIR_DIR_EGRESS);
@@ -441,7 +445,6 @@ static __always_inline enum weir_reason judge_arriving(struct WEIR_CTX *ctx, str
 
 		if (why == WEIR_OK && answer_needs_entry(v)) {
 			use_flow(v, use, WEIR_FLOW_ANSWER, 1);
-			use->set_flags = 0;
 			flow_make(
 			    use); /* no place: the answer will be judged as an opening of ours */
 		}
@@ -562,7 +565,6 @@ __noinline int error_is_ours(struct WEIR_CTX *ctx, struct visit *v, int transit)
 	use->key.proto = pkt->inner_proto;
 	use->slot = v->slot;
 	use->owner = owner_of(v, v->dst_kind);
-	use->set_flags = 0;
 	use->mode = FLOW_LOOKS;
 	if (transit)
 		return error_in_transit(v);
@@ -622,7 +624,6 @@ __noinline int error_is_due(struct visit *v)
 	use->key.proto = pkt->inner_proto;
 	use->slot = v->slot;
 	use->owner = owner_of(v, kind);
-	use->set_flags = 0;
 	use->mode = FLOW_LOOKS;
 	use->region = region_of(kind);
 	return flow_seen(use);
@@ -738,7 +739,6 @@ static __always_inline enum weir_reason judge_transit(struct WEIR_CTX *ctx, stru
 			if (!(r & RULING_ALLOWED)) {
 				use_flow(v, use, WEIR_FLOW_TRANSIT, 0);
 				use->owner = transit_owner(v);
-				use->set_flags = pkt->flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0;
 				why = flow_make(use) ? WEIR_OK : WEIR_FLOW_FULL;
 			}
 		}
@@ -747,8 +747,7 @@ static __always_inline enum weir_reason judge_transit(struct WEIR_CTX *ctx, stru
 		if (service != NO_SERVICE && !(pkt->flags & PKT_OPENS)) {
 			r = ruling(v, v->dst, v->src, service, WEIR_DIR_FORWARD);
 			use_flow(v, use, WEIR_FLOW_TRANSIT, 1);
-			use->set_flags =
-			    WEIR_FLOW_REPLIED | (pkt->flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0);
+			use->answers = 1;
 			if (r & RULING_ALLOWED && (pkt->flags & PKT_LATER || flow_seen(use)))
 				why = pass_reply(v, r, WEIR_DIR_FORWARD);
 		}

@@ -6,6 +6,7 @@
 #include "behind.h"
 #include "decide.h"
 #include "guard.h"
+#include "route.h"
 #include "unit.h"
 
 /* Zone of the interface that `on:` speaks of: of arrival, or of departure for what is made here. */
@@ -34,6 +35,56 @@ static __always_inline int vlan_is_ours(const struct visit *v, const struct weir
 	       (config->flags & WEIR_CFG_VLANS && config->vlans[vlan >> 6 & 63] >> (vlan & 63) & 1);
 }
 
+/*
+ * Is the frame for another's MAC? The stack drops such frames; a bridge or a macvlan above, or who listens in promiscuous
+ * mode, gets them. Ports of bridges and bonds take what comes for those behind them. What was found last is tried first:
+ * outdated, it takes a frame for ours that was so a moment ago.
+ */
+static __always_inline int frame_is_elsewhere(struct visit *v)
+{
+	const struct weir_iface *iface;
+	const struct packet *pkt = &v->pkt;
+
+	if (pkt->flags & PKT_L2_MULTI || !(pkt->mac_to | pkt->mac_to_end))
+		return 0;
+	if (v->mac.ifindex == v->ifindex && v->mac.mac == pkt->mac_to &&
+	    v->mac.mac_end == pkt->mac_to_end)
+		return 0;
+	iface = iface_find(v->ifindex);
+	if (!iface || iface->master)
+		return 0;
+	if (*(const __u32 *)iface->mac != pkt->mac_to ||
+	    *(const __u16 *)(iface->mac + 4) != pkt->mac_to_end)
+		return 1;
+	v->mac.ifindex = v->ifindex;
+	v->mac.mac = pkt->mac_to;
+	v->mac.mac_end = pkt->mac_to_end;
+	return 0;
+}
+
+static __always_inline int on_link_only(const union address *a, __u8 family)
+{
+	return family == 4 ? BE32(a->w[3]) >> 16 == 0xa9fe : address_link_local6(a);
+}
+
+/*
+ * Link-local addresses go no further than the link (RFC 3927, 4291): not through this node. What a port of a bridge
+ * carries stays on its link.
+ */
+static __always_inline enum weir_reason strays_from_link(const struct visit *v, __u32 ifindex)
+{
+	const struct packet *pkt = &v->pkt;
+	int src = on_link_only(&pkt->src, pkt->family);
+	const struct weir_iface *iface;
+
+	if (!src && !on_link_only(&pkt->dst, pkt->family))
+		return WEIR_OK;
+	iface = iface_find(ifindex);
+	if (iface && iface->master)
+		return WEIR_OK;
+	return src ? WEIR_MARTIAN_SOURCE : WEIR_MARTIAN_DEST;
+}
+
 /** decide_nic_in() - a packet that arrives at a NIC. */
 static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, struct visit *v)
 {
@@ -59,6 +110,8 @@ static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, stru
 	/* Ours, or our subnet's broadcast, from the wire: the stack delivers some of these, in IPv6 nearly all. */
 	if (local_find(&pkt->src, v->ifindex))
 		return WEIR_SPOOFED;
+	if (config->flags & WEIR_CFG_ANTISPOOF && reverse_path_missing(ctx, v))
+		return WEIR_REVERSE_PATH;
 	if (config->flags & (WEIR_CFG_WORKLOADS |
 			     (pkt->family == 4 ? WEIR_CFG_FORWARDING4 : WEIR_CFG_FORWARDING6))) {
 		local = local_find(&pkt->dst, v->ifindex);
@@ -71,7 +124,13 @@ static __always_inline enum weir_reason decide_nic_in(struct WEIR_CTX *ctx, stru
 			 config->flags &
 			     (pkt->family == 4 ? WEIR_CFG_FORWARDING4 : WEIR_CFG_FORWARDING6))
 			v->dst_kind = WEIR_OTHER;
+		if (v->dst_kind != WEIR_SELF) {
+			why = strays_from_link(v, v->ifindex);
+			if (why != WEIR_OK)
+				return why;
+		}
 	}
+	FORGET(v->elsewhere, frame_is_elsewhere(v));
 	zone_of(v, config, v->ifindex);
 	charge_touch(v, config);
 	why = judge_first(v, config);
@@ -97,6 +156,11 @@ static __always_inline enum weir_reason decide_forwarded(struct WEIR_CTX *ctx, s
 	if (gone(local))
 		return WEIR_SPOOFED;
 	v->src_kind = local && local->kind == WEIR_WORKLOAD ? WEIR_WORKLOAD : WEIR_OTHER;
+	if (!watched && !masked) {
+		why = strays_from_link(v, v->arrived);
+		if (why != WEIR_OK)
+			return why;
+	}
 	if (masked && (!watched || config->flags & WEIR_CFG_LATER)) {
 		why = behind_source(ctx, v);
 		if (why != WEIR_OK)

@@ -42,7 +42,9 @@ struct nat_flow {
  * @touched:  index of the limit whose key and bucket are in @key and @bucket, WEIR_NONE: none
  * @behind:   which end of the packet NAT shows an address of ours for, BEHIND_*: its own is nat.src
  * @way:      enum nat_way, once it was asked for
+ * @elsewhere: the frame is for another's MAC: judged, but nothing is remembered of it or charged
  * @nat:      what conntrack says, not zeroed
+ * @mac:      an interface and its MAC, as found last; not zeroed
  * @use, @query, @held: arguments of look-ups under way or to come, not zeroed
  */
 #define BEHIND_SRC    1
@@ -79,6 +81,7 @@ struct visit {
 	__u8 hold;
 	__u8 behind;
 	__u8 way;
+	__u8 elsewhere;
 	__u16 applies;
 	__u32 touched;
 	__u32 bucket;
@@ -87,6 +90,11 @@ struct visit {
 	struct socket_query query;
 	struct flow_use held;
 	struct nat_flow nat;
+	struct {
+		__u32 ifindex;
+		__u32 mac;
+		__u16 mac_end;
+	} mac;
 };
 
 /*
