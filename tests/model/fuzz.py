@@ -348,8 +348,7 @@ def table(seen):
 
 # Never given to a packet of these runs, and why.
 ELSEWHERE = {"no_policy": "a policy is always loaded", "flow_full": "tests/prog", "limit_overflow": "tests/prog",
-             "block_added": "a notice", "block_full": "a notice", "overflow_used": "a notice",
-             "unknown_interface": "all interfaces are there from the start"}
+             "block_added": "a notice", "block_full": "a notice", "overflow_used": "a notice"}
 
 
 def fuzz(args):

@@ -6,7 +6,7 @@ frames cut, but rarely: most frames that are spoiled so are spoiled in the same 
 
 from struct import pack, unpack
 
-from model import HERE, NIC, NIC2, NIC_IN, NIC_OUT, UNWATCHED, WL, WL2, WL_IN, WL_OUT, XDP
+from model import HERE, NIC, NIC2, NIC_IN, NIC_OUT, UNKNOWN, UNWATCHED, WL, WL2, WL_IN, WL_OUT, XDP
 from packet import checksum
 from policy import packed
 
@@ -102,6 +102,8 @@ def segments(r):
             members.append(r.choice(["self", "workloads"]))
         name = f"s{i}"
         out[name] = members if not chance(r, 3) else {"members": members, "except": r.sample(ITEMS, r.randint(1, 2))}
+        if isinstance(out[name], dict) and chance(r, 3):
+            out[name]["proxy"] = True
         names.append(name)
     return out, names
 
@@ -323,6 +325,9 @@ class Where:
             else:
                 self.arrived = WL + WL2 - self.at
                 self.src = r.choice(PODS[self.arrived, f])
+
+        if self.arrived == UNWATCHED and chance(r, 12):
+            self.arrived = UNKNOWN
 
     def macs(self):
         if self.hook in (XDP, NIC_IN):
@@ -783,8 +788,69 @@ ORDERS = [
 OUTSIDE = {4: "192.0.2.100", 6: "2001:db8::100"}
 
 
+def pieces(r, payload):
+    """A payload cut as fragments are: (offset in 8 bytes, more, bytes), some of them lying, twice or missing."""
+    payload += bytes(r.choice([0, 8, 24, 40]))
+    cuts = sorted({0} | {r.randrange(1 + len(payload) // 8) * 8 for _ in range(r.choice([1, 1, 2, 3]))})
+    out = []
+    for start, end in zip(cuts, cuts[1:] + [len(payload)]):
+        out.append([start // 8, int(end < len(payload)), payload[start:end]])
+    if chance(r, 4):
+        one = r.choice(out)
+        out.append([one[0], one[1], one[2][: r.choice([8, 16])]])  # overlaps, or hides what another shows
+    if chance(r, 6):
+        r.choice(out)[0] += r.choice([1, 2])
+    if chance(r, 3):
+        out.append(r.choice(out))
+    pick = r.random()
+    if pick < 0.3:
+        out.reverse()
+    elif pick < 0.6:
+        r.shuffle(out)
+    if chance(r, 5) and len(out) > 1:
+        out.pop()
+    return out
+
+
+def torn(r, hooks=EVERYWHERE):
+    """A datagram in fragments, in any order, now and then with another's beside it."""
+    w = Where(r, hooks=hooks)
+    if chance(r, 3):
+        proto, payload = error_payload(r, w)
+    else:
+        proto, payload = r.choice(flow(r, w)) if chance(r, 2) else r.choice(PAYLOADS)(r, w)
+    ident, ops = r.choice([1, 2, 78, 0]), []
+    sides = [w, w.reversed()] if chance(r, 5) else [w]
+    said = proto
+    head = b""
+    if w.family == 6 and chance(r, 4):  # headers behind the fragment header belong to the first fragment
+        head, said = extensions(r, proto, b"", r.choice([1, 2]))
+        if len(head) % 8 or said == 0:
+            head, said = b"", proto
+    for here in sides:
+        for offset, more, part in pieces(r, head + payload):
+            which = said
+            if offset and chance(r, 6):
+                which = r.choice([6, 17, 1, 58, 60, 44, 132, 253])  # another than the first's: D-8
+            tag = ident if not chance(r, 15) else ident + 1
+            if w.family == 4:
+                flags = more << 13 | (r.choice([0x4000, 0x8000]) if chance(r, 20) else 0)
+                data = packet(here, which, part, ident=tag, fragment=offset | flags)
+            else:
+                before = fragment6(r, which, part, offset, more, tag, chance(r, 10)), 44
+                if chance(r, 10):
+                    before = extensions(r, 44, before[0], 1)
+                data = packet(here, before[1], before[0])
+            ops.append(("F", data, here.hook, here.at, here.arrived, None))
+    if len(sides) > 1 and chance(r, 2):
+        r.shuffle(ops)
+    return ops
+
+
 def sequence(r, hooks=EVERYWHERE):
-    """Operations: ("F", frame, hook, at, arrived) and ("C", ns)."""
+    """Operations: ("F", frame, hook, at, arrived, tag) and ("C", ns)."""
+    if chance(r, 5):
+        return torn(r, hooks)
     w = Where(r, hooks=hooks)
     parts = flow(r, w)
     ports_here = parts[0][1][:4]

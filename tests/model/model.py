@@ -14,8 +14,8 @@ from packet import ANY6, ECHO, ICMP6, IGMP, SCTP, TCP, UDP, read
 from policy import ALLOW, End, FAILSAFE, OTHER, SELF, WORKLOAD, packed
 
 XDP, NIC_IN, NIC_OUT, WL_OUT, WL_IN = range(5)
-HERE, NIC, NIC2, UNWATCHED, WL, WL2 = range(6)
-NAMES = ("", "nic", "nic2", "other", "wl", "wl2")
+HERE, NIC, NIC2, UNWATCHED, WL, WL2, UNKNOWN = range(7)
+NAMES = ("", "nic", "nic2", "other", "wl", "wl2", "")
 HOME_SELF_IN, HOME_SELF_OUT, HOME_WL_IN, HOME_WL_OUT, HOME_FORWARD = 1, 2, 4, 8, 16
 
 NIC_MAC = bytes.fromhex("020000000a01")
@@ -206,6 +206,8 @@ class Model:
         return p, outcomes
 
     def judge_packet(self, p, hook, at, arrived):
+        if hook == WL_IN and arrived == UNKNOWN:
+            return [drop("unknown_interface", "not_bound", "ethertype", "blocked", why="too new")]
         if p.kind == "control":
             return [drop("ethertype")] if hook in (WL_OUT, WL_IN) else [Outcome(True, OK, 0)]
         if p.kind == "arp":
@@ -509,7 +511,7 @@ class Model:
         if self.policy.verdict(src, dst, proto, number, zone)[0] == FAILSAFE:
             return ()
         return [
-            (x, x.key(src.address, dst.address), self.policy.holds(self.policy.never_block, src))
+            (x, x.key(src.address, dst.address), self.policy.holds(self.policy.spared, src))
             for x in self.policy.limits_of(src, dst, zone, sides)
             if any(s.has(proto, number) for s in x.services) and (x.count != "connections" or (proto == TCP and opening))
         ]
@@ -694,7 +696,7 @@ class Model:
             defaults = policy.default_of(src, "egress"), policy.default_of(src, "ingress")
         sides = self.sides(src, dst, direction)
         charge = [
-            (x, x.key(src.address, dst.address), self.policy.holds(self.policy.never_block, src))
+            (x, x.key(src.address, dst.address), self.policy.holds(self.policy.spared, src))
             for x in policy.limits_of(src, dst, zone, sides)
             if x.count != "connections" and policy.might_cover(x, src, dst, proto, zone)
         ]

@@ -164,6 +164,7 @@ class Policy:
             for name, value in spec.get("defaults", {}).items()
         ]
         self.failsafe = self.read_failsafe()
+        self.spared = self.never_block + self.read_spared()
 
     def text(self):
         return "".join(f"{key}: {json.dumps(value)}\n" for key, value in self.spec.items())
@@ -184,6 +185,16 @@ class Policy:
             if self.includes_self(rule.dst) and any(s.proto == TCP and s.has(TCP, 22) for s in rule.services):
                 return []
         return [(self.items("any"), services("tcp/22"))]
+
+    def read_spared(self):
+        """Whom no limit blocks by itself: proxies, and those by whom the node is reached when all else fails."""
+        spared = [name for name, value in self.segments.items() if isinstance(value, dict) and value.get("proxy")]
+        for value in self.spec.get("failsafe") or []:
+            spared += self.items(value.get("from", []) if isinstance(value, dict) else [])
+        for rule in self.allow:
+            if self.includes_self(rule.dst) and any(s.proto == TCP and s.has(TCP, 22) for s in rule.services):
+                spared += rule.src
+        return [item for item in spared if item != "any"]
 
     def includes_self(self, items):
         for item in items:

@@ -13,7 +13,8 @@
  *   K u8 length, u64 ns, address (16 bytes, IPv4 mapped)     run-time block, from now on for so long (0: for ever)
  *   U                   no run-time blocks
  *   L                   no limiter state, no automatic blocks
- * Interfaces: 0 made here, 1 nic, 2 nic2, 3 other, 4 wl, 5 wl2. Before the first message it tells one socket a line
+ * Interfaces: 0 made here, 1 nic, 2 nic2, 3 other, 4 wl, 5 wl2, 6 one that nobody
+ * was told of. Before the first message it tells one socket a line
  * and an empty line.
  */
 #include "harness.h"
@@ -40,6 +41,7 @@
 #define NOT_RUN	    77 /* what a tagger returns when it could not go on */
 #define CLOCK_MAX   (2500ULL * 86400 * S_NS)
 
+static __u32 unknown;
 static int reason_fd, home_fd, nr_cpus;
 static int program[WEIR_HOOK_WL_IN + 1];
 static int
@@ -247,7 +249,7 @@ static int tagger_of(int hook_program)
 
 static __u32 interface(__u8 selector)
 {
-	const __u32 index[] = {0, world.nic, world.nic2, world.other, world.wl, world.wl2};
+	const __u32 index[] = {0, world.nic, world.nic2, world.other, world.wl, world.wl2, unknown};
 
 	if (selector >= sizeof(index) / sizeof(index[0]))
 		die("runner: interface %u", selector);
@@ -472,6 +474,7 @@ int main(void)
 		tagging[hook] = tagger_of(program[hook]);
 	add_routes();
 	tell_devices();
+	unknown = if_nametoindex("br1");
 	reason_fd = map_of("weir_rsncnt");
 	home_fd = map_of("weir_homecnt");
 	nr_cpus = libbpf_num_possible_cpus();
