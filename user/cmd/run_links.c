@@ -273,7 +273,8 @@ void run_read_links(struct run *run)
 	__u64 now = mono_ns();
 
 	sort_changes(run, &fresh, now);
-	run->links_all |= found & LINKS_LOST;
+	/* Who switches forwarding off for all interfaces does so for loopback, which antispoof needs. */
+	run->links_all |= (found & (LINKS_LOST | LINKS_SETTING)) != 0;
 	if (host_changed(run, found))
 		run->environment_ns = run->environment_ns ?: now + LINKS_NS;
 	if (found & (LINKS_NAMES | LINKS_LOST) && run->waits_link)

@@ -11,6 +11,7 @@
 #include "audit/paths.h"
 #include "cmd/load.h"
 #include "cmd/report.h"
+#include "cmd/status_guards.h"
 #include "cmd/status_names.h"
 #include "cmd/term.h"
 
@@ -157,6 +158,7 @@ static json_t *interfaces_json(struct kernel *kernel, const struct kernel_status
 		json_put_bool(object, "closed", interface->closed);
 		json_put_text(object, "waits", why);
 		json_put_bool(object, "metadata", interface->metadata);
+		json_put_text(object, "antispoof", antispoof_name(interface->antispoof));
 		json_array_append_new(list, object);
 	}
 	return list;
@@ -255,6 +257,7 @@ static json_t *status_json(const struct cmd_context *ctx, struct kernel *kernel,
 	json_put_int(object, "limits", status->config.nr_limits);
 	json_put(object, "interfaces", interfaces_json(kernel, status, names));
 	names_status_json(names, object);
+	guards_status_json(status, names->policy, object);
 	json_put(object, "events", events_json(status));
 	json_put(object, "verdicts", verdicts_json(status));
 	json_put(object, "homes", homes_json(status));
@@ -411,11 +414,13 @@ static char *state_text(struct kernel *kernel, const struct kernel_status *statu
 	else if (why)
 		done = asprintf(&text, "closed: %s", why);
 	else
-		done = asprintf(&text, "attached%s",
+		done = asprintf(&text, "attached%s%s%s",
 				nic && !interface->metadata && interface->xdp &&
 					strcmp(interface->xdp, "off")
 				    ? ", no XDP metadata: judged by TC"
-				    : "");
+				    : "",
+				interface->antispoof ? ", antispoof " : "",
+				interface->antispoof ? antispoof_name(interface->antispoof) : "");
 	return done < 0 ? NULL : text;
 }
 
@@ -473,6 +478,7 @@ static void print_status(const struct cmd_context *ctx, struct kernel *kernel,
 	print_events(status);
 	print_verdicts(status);
 	print_blocks(status);
+	print_guards(status, names->policy);
 	print_interfaces(kernel, status, names);
 	print_names_table(names);
 }

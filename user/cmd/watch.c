@@ -16,6 +16,8 @@
 
 #include "base/mem.h"
 
+#define LOOPBACK_IFINDEX 1 /* in every namespace */
+
 /* ---- files ---- */
 
 /* Whatever makes a path lead elsewhere, or ends a write into where it leads. */
@@ -430,7 +432,7 @@ static unsigned int judge_routing(const struct nlmsghdr *message)
 {
 	const struct netconfmsg *conf = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attr;
-	int forwards = -1;
+	int forwards = -1, ifindex = 0;
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*conf))
 		return 0;
@@ -438,9 +440,14 @@ static unsigned int judge_routing(const struct nlmsghdr *message)
 	{
 		if (mnl_attr_get_type(attr) == NETCONFA_FORWARDING)
 			forwards = integer_or(attr, -1);
+		if (mnl_attr_get_type(attr) == NETCONFA_IFINDEX)
+			ifindex = integer_or(attr, 0);
 	}
 	if (forwards < 0)
 		return 0;
+	/* Nothing arrives there to be forwarded: it is a setting that weir itself may need. */
+	if (ifindex == LOOPBACK_IFINDEX)
+		return LINKS_SETTING;
 	if (conf->ncm_family == AF_INET6)
 		return forwards ? LINKS_ROUTES6 : LINKS_NO_ROUTES6;
 	return forwards ? LINKS_ROUTES4 : LINKS_NO_ROUTES4;

@@ -48,6 +48,7 @@ struct watch_links;
 #define LINKS_NO_ROUTES4 0x40
 #define LINKS_ROUTES6	 0x80
 #define LINKS_NO_ROUTES6 0x100
+#define LINKS_SETTING	 0x200 /* a setting of loopback that weir itself may hold */
 
 /**
  * struct link_change - a link that messages were about, once however many there were.
