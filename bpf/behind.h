@@ -94,7 +94,6 @@ static __always_inline enum weir_reason remember_transit(struct visit *v)
 		return WEIR_OK;
 	use_flow(v, use, WEIR_FLOW_TRANSIT, 0);
 	use->owner = transit_owner(v);
-	use->set_flags = v->pkt.flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0;
 	return flow_make(use) ? WEIR_OK : WEIR_FLOW_FULL;
 }
 
@@ -189,7 +188,6 @@ static __always_inline enum weir_reason remember_masquerade(struct WEIR_CTX *ctx
 		return WEIR_OK;
 	use_flow(v, use, WEIR_FLOW_MASQ, 0);
 	use->owner = v->arrived;
-	use->set_flags = v->pkt.flags & PKT_CLOSES ? WEIR_FLOW_CLOSING : 0;
 	if (flow_seen(use) || answers_for_us(ctx, v))
 		return WEIR_OK;
 	if (c && !c->masqueraded)

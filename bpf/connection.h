@@ -147,6 +147,22 @@ static __always_inline void flow_date(struct weir_flow *flow, __u64 now)
 	flow->fraction = (now - since * 1000000000) >> 14;
 }
 
+/* 1 or 0, without a jump: the verifier would walk every way of eight jumps. */
+static __always_inline __u64 flow_live(__u64 expires, __u64 now)
+{
+	return (now - (expires & ~WEIR_FLOW_BUSY)) >> 63;
+}
+
+static __always_inline __u64 flow_has(__u64 expires, __u64 flag)
+{
+	return (0 - (expires & flag)) >> 63;
+}
+
+static __always_inline __u64 flow_equal(__u32 a, __u32 b)
+{
+	return ((__u64)(a ^ b) - 1) >> 63;
+}
+
 /**
  * flow_assure() - an established entry asks not to be replaced: granted while few of its set are.
  *
@@ -155,19 +171,16 @@ static __always_inline void flow_date(struct weir_flow *flow, __u64 now)
  */
 __noinline __u64 flow_assure(const struct weir_flow_set *set, const struct flow_use *use)
 {
-	__u64 now = now_coarse_ns();
-	__u32 all = 0, own = 0;
+	__u64 now = now_coarse_ns(), all = 0, own = 0;
 
 	if (!set || !use)
 		return 0;
 	for (int i = 0; i < WEIR_FLOW_WAYS; i++) {
 		__u64 expires = set->way[i].expires;
+		__u64 assured = flow_live(expires, now) & flow_has(expires, WEIR_FLOW_ASSURED);
 
-		if (expires <= now || !(expires & WEIR_FLOW_ASSURED))
-			continue;
-		all++;
-		if (set->way[i].owner == use->owner)
-			own++;
+		all += assured;
+		own += assured & flow_equal(set->way[i].owner, use->owner);
 	}
 	if (flow_has_quota(use->region) && own >= WEIR_FLOW_QUOTA - 1)
 		return 0;
@@ -315,38 +328,29 @@ __noinline int flow_seen(const struct flow_use *use)
  */
 __noinline __u32 flow_victim(const struct weir_flow_set *set, const struct flow_use *use)
 {
-	__u32 owned = 0, expired = WEIR_FLOW_WAYS, any = WEIR_FLOW_WAYS, own = WEIR_FLOW_WAYS;
-	__u64 oldest = ~0ULL, own_oldest = ~0ULL, now = now_coarse_ns();
+	__u64 now = now_coarse_ns(), owned = 0, best = ~0ULL, own_best = ~0ULL;
 
 	if (!set || !use)
 		return WEIR_FLOW_WAYS;
 	for (int i = 0; i < WEIR_FLOW_WAYS; i++) {
 		const struct weir_flow *flow = &set->way[i];
 		__u64 expires = *(volatile __u64 *)&flow->expires;
-		__u64 made = (__u64)flow->since << 16 | flow->fraction;
-		int mine = flow->owner == use->owner;
+		__u64 live = flow_live(expires, now);
+		__u64 mine = live & flow_equal(flow->owner, use->owner);
+		/* Its age and its number; of an expired one the number only, of one that stays as much as can be. */
+		__u64 score = (((__u64)flow->since << 24 | flow->fraction << 8) & (0 - live)) | i |
+			      (0 - (expires >> 63 | (live & flow_has(expires, WEIR_FLOW_ASSURED))));
 
-		if (expires & WEIR_FLOW_BUSY)
-			continue;
-		if (expires <= now) {
-			expired = i;
-			continue;
-		}
 		owned += mine;
-		if (expires & WEIR_FLOW_ASSURED)
-			continue;
-		if (made < oldest) {
-			oldest = made;
-			any = i;
-		}
-		if (mine && made < own_oldest) {
-			own_oldest = made;
-			own = i;
-		}
+		if (score < best)
+			best = score;
+		score |= mine - 1;
+		if (score < own_best)
+			own_best = score;
 	}
 	if (flow_has_quota(use->region) && owned >= WEIR_FLOW_QUOTA)
-		return own;
-	return expired != WEIR_FLOW_WAYS ? expired : any;
+		best = own_best;
+	return best == ~0ULL ? WEIR_FLOW_WAYS : best & (WEIR_FLOW_WAYS - 1);
 }
 
 /* The entry of a place that is marked busy, for this flow; @was: what its word was before */

@@ -147,7 +147,7 @@ struct packet {
 	__u8 family;
 	__u8 proto;
 	__u8 inner_proto;
-	__u8 type; /* ICMP */
+	__u8 type; /* ICMP; TCP: its flags */
 	__u8 mac[6];
 	__u16 offset;
 	__u8 extended; /* IPv6: which extension headers were seen, EXTENDED_* */
@@ -272,6 +272,7 @@ WEIR_INLINE enum weir_reason parse_tcp(const struct view *view, struct packet *p
 	pkt->port = BE16(pkt->dport);
 	pkt->seq = LD32(at, 4);
 	pkt->ack = LD32(at, 8);
+	pkt->type = flags;
 	pkt->headers += length;
 	pkt->flags |= PKT_PORTS;
 	if ((flags & 0x12) == 0x02)

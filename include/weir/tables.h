@@ -463,9 +463,12 @@ _Static_assert(sizeof(struct weir_tat) == 64 && sizeof(struct weir_tat_wide) == 
 
 /**
  * struct weir_flow - a flow whose replies the policy alone would not let pass (DESIGN 1.3).
- * @expires: ns of CLOCK_MONOTONIC; bit 63: being written
+ * @expires: ns of CLOCK_MONOTONIC, but for the low 16 bits: WEIR_FLOW_STATE and WEIR_FLOW_VERSION; bit 63: being
+ *           written. One word, so that one compare-and-swap says whose entry it is, how far it got and until when
  * @local, @lport: the end that opened (answer flows: that was opened to); ICMP echo: lport = id, rport = 0
  * @owner:   whose quota it counts to: ifindex of the workload, 0 for self, hash of the source prefix for transit
+ * @since, @fraction: when it was made, seconds of CLOCK_MONOTONIC and 1/61036 of one
+ * @seq:     TCP: of the opener's and of the other end's sequence numbers a late one, to tell forged segments
  */
 struct weir_flow {
 	__u64 expires;
@@ -474,17 +477,26 @@ struct weir_flow {
 	__be16 lport;
 	__be16 rport;
 	__u8 proto;
-	__u8 flags;
-	__u16 pad;
+	__u8 pad;
+	__u16 fraction;
 	__u32 owner;
-	__u32 since; /* seconds of CLOCK_MONOTONIC when it was made */
-	__u64 pad2;
+	__u32 since;
+	__u32 seq[2];
 };
 _Static_assert(sizeof(struct weir_flow) == 64, "one cache line");
-#define WEIR_FLOW_BUSY	  (1ULL << 63)
-#define WEIR_FLOW_REPLIED 0x1
-#define WEIR_FLOW_CLOSING 0x2
-#define WEIR_FLOW_WAYS	  8
+#define WEIR_FLOW_BUSY	      (1ULL << 63)
+#define WEIR_FLOW_REPLIED     0x1ULL  /* the other end answered */
+#define WEIR_FLOW_CLOSING     0x2ULL  /* FIN or RST with a number that fits */
+#define WEIR_FLOW_ESTABLISHED 0x4ULL  /* lives long: answered; TCP: its opener knows what the answer said */
+#define WEIR_FLOW_ASSURED     0x8ULL  /* newcomers do not take its place */
+#define WEIR_FLOW_HANDSHAKE   0x10ULL /* TCP: seq[1] is what the opener must acknowledge, exactly */
+#define WEIR_FLOW_STATE	      0x1fULL
+#define WEIR_FLOW_VERSION     0xffe0ULL /* counts up with each flow that had this place */
+#define WEIR_FLOW_VERSION_ONE 0x20ULL
+#define WEIR_FLOW_WAYS	      8
+/* At most so many ways of a set are assured: of flows that forged packets could have made so, and of proven TCP. */
+#define WEIR_FLOW_MAX_ASSURED 4
+#define WEIR_FLOW_MAX_PROVEN  6
 struct weir_flow_set { /* weir_flow: index = region * WEIR_FLOW_SETS + hash */
 	struct weir_flow way[WEIR_FLOW_WAYS];
 };

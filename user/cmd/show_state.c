@@ -86,9 +86,9 @@ static const char *text_end(const struct weir_addr *address, __be16 port, __u8 p
 
 static const char *flow_state(const struct weir_flow *flow)
 {
-	if (flow->flags & WEIR_FLOW_CLOSING)
+	if (flow->expires & WEIR_FLOW_CLOSING)
 		return "closing";
-	return flow->flags & WEIR_FLOW_REPLIED ? "replied" : "opening";
+	return flow->expires & WEIR_FLOW_REPLIED ? "replied" : "opening";
 }
 
 static __u64 flow_age_ns(const struct walk *walk, const struct weir_flow *flow)
