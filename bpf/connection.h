@@ -376,7 +376,7 @@ static __always_inline void flow_write(const struct weir_config *config, struct 
 #define FLOW_ROUNDS 4
 
 /**
- * flow_make() - refresh the entry of a flow, or make one. A RST makes none: nothing answers it. Nor does FLOW_LOOKS.
+ * flow_make() - refresh the entry of a flow, or make one; FLOW_LOOKS makes none.
  *
  * Returns 1; 0: no place.
  */
@@ -388,7 +388,7 @@ __noinline int flow_make(const struct flow_use *use)
 
 	if (!use)
 		return 0;
-	if (flow_seen(use) || use->mode & FLOW_LOOKS || use->tcp & TCP_RST)
+	if (flow_seen(use) || use->mode & FLOW_LOOKS)
 		return 1;
 	config = WEIR_TABLE(weir_cfg, use->slot, 0);
 	set = flow_set(use->region, &use->key);
