@@ -30,12 +30,12 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import generate
 from model import Model
-from policy import Policy, interval, packed
+from policy import BRIDGED, FORWARDS, Policy, interval, packed
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUT = os.environ.get("O", "build")
 OUT = OUT if OUT.startswith("/") else os.path.join(TOP, OUT)
-HOOKS = ("xdp", "nic_in", "nic_out", "wl_out", "wl_in")
+HOOKS = ("xdp", "nic_in", "nic_out", "wl_out", "wl_in", "br_in", "br_out")
 EXPIRE = 600 * 10**9
 FORGETS = 86400 * 10**9  # by so much the clock moves when a policy is loaded
 SERVES = 1000 * 86400 * 10**9
@@ -52,6 +52,7 @@ def read_reasons():
 
 
 REASONS = read_reasons()
+ANSWERED = {name: value for value, name in REASONS.items()}["syn_cookie"]
 
 
 class Runner:
@@ -85,16 +86,16 @@ class Runner:
             self.start()
         self.elapsed += FORGETS
         paths = [("off", "strict", "loose").index(policy.antispoof.get(name, "off")) for name in ("nic", "nic2")]
-        self.send(b"P", bytes([policy.forwarding, *paths]) + policy.text().encode())
+        self.send(b"P", bytes([policy.node, *paths]) + policy.text().encode())
         if self.process.stdout.read(1) != b"\1":
             raise SystemExit("weir refuses this policy:\n" + policy.text())
 
     def run(self, ops):
         out = []
         for op in ops:
-            if op[0] == "F":
-                _, frame, hook, at, arrived, tag = op
-                out.append(b"F" + struct.pack("<BBBHHH", hook, at, arrived, *(tag or (0, 0)), len(frame)) + frame)
+            if op[0] in "FA":
+                kind, frame, hook, at, arrived, tag = op
+                out.append(kind.encode() + struct.pack("<BBBHHH", hook, at, arrived, *(tag or (0, 0)), len(frame)) + frame)
             elif op[0] == "C":
                 out.append(self.passes(op[1]))
             elif op[0] == "X":
@@ -125,8 +126,8 @@ def interface_addresses():
     return {"nic": [packed("192.0.2.1"), packed("2001:db8::1")]}
 
 
-def make_policy(spec, forwarding):
-    return Policy(spec, forwarding, interface_addresses())
+def make_policy(spec, node):
+    return Policy(spec, node, interface_addresses())
 
 
 class Disagreement:
@@ -147,13 +148,16 @@ def compare(model, ops, answers, collect, seen=None):
     """Runs the model beside what the programs said, and collects where they disagree."""
     answer = iter(answers)
     for index, op in enumerate(ops):
-        if op[0] == "F":
+        if op[0] in "FA":
             got = next(answer)
             if got[0] == REFUSED:
                 continue
             if seen is not None:
                 seen[got[1], op[2]] = seen.get((got[1], op[2]), 0) + 1
+            model.proof = op[0] == "A"
             packet, outcomes, agreed = model.observe(*op[1:], lambda outcome: agrees(outcome, got))
+            if got[1] == ANSWERED:
+                model.answered = packet.src, packet.dst, packet.sport, packet.dport
             if not agreed:
                 collect.append(Disagreement(index, got, outcomes, packet))
         elif op[0] == "C":
@@ -172,9 +176,9 @@ def compare(model, ops, answers, collect, seen=None):
 # ---- shrinking
 
 
-def disagrees(runner, spec, forwarding, ops):
+def disagrees(runner, spec, node, ops):
     """The disagreement at the last operation, or None."""
-    policy, collected = make_policy(spec, forwarding), []
+    policy, collected = make_policy(spec, node), []
     runner.policy(policy)
     compare(Model(policy, runner.sockets), ops, runner.run(ops), collected)
     return collected[-1] if collected and collected[-1].index == len(ops) - 1 else None
@@ -189,14 +193,14 @@ def same(found, wanted):
     )
 
 
-def shrink(runner, spec, forwarding, ops, found):
+def shrink(runner, spec, node, ops, found):
     """Drops what the disagreement does not need."""
     ops = ops[: found.index + 1]
     wanted = found
 
     def holds(try_spec, try_ops):
         try:
-            return same(disagrees(runner, try_spec, forwarding, try_ops), wanted)
+            return same(disagrees(runner, try_spec, node, try_ops), wanted)
         except (KeyError, ValueError, IndexError):
             return False
 
@@ -238,11 +242,13 @@ def shrink(runner, spec, forwarding, ops, found):
     return spec, ops
 
 
-def to_json(spec, forwarding, ops, found):
+def to_json(spec, node, ops, found):
     frames = []
     for op in ops:
-        if op[0] == "F":
+        if op[0] in "FA":
             frames.append({"frame": op[1].hex(), "hook": HOOKS[op[2]], "at": op[3], "arrived": op[4]})
+            if op[0] == "A":
+                frames[-1]["proof"] = True
             if op[5]:
                 frames[-1]["tag"] = list(op[5])
         else:
@@ -253,7 +259,8 @@ def to_json(spec, forwarding, ops, found):
         "programs": " ".join(map(str, got)),
         "model": [repr(o) for o in found.outcomes],
         "policy": spec,
-        "forwarding": bool(forwarding),
+        "forwarding": bool(node & FORWARDS),
+        "bridged": bool(node & BRIDGED),
         "ops": frames,
     }
 
@@ -263,18 +270,19 @@ def from_json(case):
     for entry in case["ops"]:
         if "frame" in entry:
             tag = tuple(entry["tag"]) if "tag" in entry else None
-            ops.append(("F", bytes.fromhex(entry["frame"]), HOOKS.index(entry["hook"]), entry["at"], entry["arrived"], tag))
+            ops.append(("A" if entry.get("proof") else "F", bytes.fromhex(entry["frame"]), HOOKS.index(entry["hook"]), entry["at"], entry["arrived"], tag))
         else:
             ops.append((entry["op"], *entry["args"]))
-    return case["policy"], case["forwarding"], ops
+    node = (FORWARDS if case["forwarding"] else 0) | (BRIDGED if case.get("bridged") else 0)
+    return case["policy"], node, ops
 
 
 # ---- chunks of work
 
 
-def chunk_ops(r, spec, frames):
+def chunk_ops(r, spec, node, frames):
     """Frames one by one and in sequences. Where there are limits the clock mostly stands, or they would never bite."""
-    hooks = generate.EVERYWHERE if "workloads" in spec else generate.AT_NICS
+    hooks = generate.hooks_of(spec, node)
     expiry = 0.7 if "limits" not in spec or r.random() < 0.3 else 0.03
     ops, n, elapsed = [], 0, 0
     while n < frames:
@@ -283,7 +291,7 @@ def chunk_ops(r, spec, frames):
         else:
             more = [("F", *generate.one(r, hooks)) for _ in range(r.choice([1, 4, 16]))]
         ops += more
-        n += sum(op[0] == "F" for op in more)
+        n += sum(op[0] in "FA" for op in more)
         elapsed += sum(op[1] for op in more if op[0] == "C")
         pick = r.random()
         if pick < 0.02:
@@ -302,11 +310,11 @@ def chunk_ops(r, spec, frames):
 
 def run_chunk(runner, seed, frames, keep, known):
     r = random.Random(seed)
-    spec, forwarding = generate.policy(r)
+    spec, node = generate.policy(r)
     spec["timeouts"] = TIMEOUTS
-    policy = make_policy(spec, forwarding)
-    ops = chunk_ops(r, spec, frames)
-    digest = hashlib.sha256(repr((spec, forwarding, ops)).encode()).digest()
+    policy = make_policy(spec, node)
+    ops = chunk_ops(r, spec, node, frames)
+    digest = hashlib.sha256(repr((spec, node, ops)).encode()).digest()
     seen, collected = {}, []
     runner.policy(policy)
     compare(Model(policy, runner.sockets), ops, runner.run(ops), collected, seen)
@@ -318,11 +326,11 @@ def run_chunk(runner, seed, frames, keep, known):
         if label in known:
             continue
         known.add(label)
-        small = shrink(runner, spec, forwarding, ops, found)
-        found = disagrees(runner, small[0], forwarding, small[1]) or found
+        small = shrink(runner, spec, node, ops, found)
+        found = disagrees(runner, small[0], node, small[1]) or found
         path = os.path.join(keep, f"{seed & 0xFFFFFFFF:08x}-{len(known)}.json")
         with open(path, "w", encoding="utf-8") as file:
-            json.dump(to_json(small[0], forwarding, small[1], found), file, indent=1)
+            json.dump(to_json(small[0], node, small[1], found), file, indent=1)
         fresh.append((path, label))
     return digest, n, seen, len(collected), fresh
 
@@ -413,8 +421,8 @@ def regress(paths):
     for path in paths:
         with open(path, encoding="utf-8") as file:
             case = json.load(file)
-        spec, forwarding, ops = from_json(case)
-        policy, collected = make_policy(spec, forwarding), []
+        spec, node, ops = from_json(case)
+        policy, collected = make_policy(spec, node), []
         runner.policy(policy)
         compare(Model(policy, runner.sockets), ops, runner.run(ops), collected)
         found = collected[0] if collected else None

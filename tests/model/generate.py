@@ -6,12 +6,13 @@ frames cut, but rarely: most frames that are spoiled so are spoiled in the same 
 
 from struct import pack, unpack
 
-from model import HERE, NIC, NIC2, NIC_IN, NIC_OUT, UNKNOWN, UNWATCHED, WL, WL2, WL_IN, WL_OUT, XDP
+from model import BR_IN, BR_OUT, BRIDGE, BRIDGE_MAC, HERE, NIC, NIC2, NIC_IN, NIC_OUT, UNKNOWN, UNWATCHED, WL, WL2, WL_IN, WL_OUT, XDP
 from packet import checksum
-from policy import packed
+from policy import BRIDGED, FORWARDS, packed
 
 MAC_OF = {NIC: "020000000a01", NIC2: "020000000a02", UNWATCHED: "020000000a03", WL: "020000000a04", WL2: "020000000a05"}
 MAC_OF = {k: bytes.fromhex(v) for k, v in MAC_OF.items()}
+MAC_OF[BRIDGE] = BRIDGE_MAC
 PEER_MAC = bytes.fromhex("020000000002")
 
 SELVES = {4: ["192.0.2.1", "203.0.113.1"], 6: ["2001:db8::1", "2001:db8:77::1", "fe80::a01"]}
@@ -135,6 +136,11 @@ def limit(r, names, number):
     return out
 
 
+def protect(r):
+    port = r.choice(["tcp/7001", "tcp/7001", "tcp/7002", "tcp/443", "tcp/8000-8010", ["tcp/7001", "tcp/80"]])
+    return {"port": port, "syn_cookies": {"above": r.choice(["1/second", "1/second", "5/second", "30/minute", "30/second"])}}
+
+
 def limited_policy(r):
     """Everything passes but for limits."""
     out = {"interfaces": ["nic", "nic2"], "workloads": ["wl", "wl2"], "default": "allow"}
@@ -159,14 +165,14 @@ def checked(r):
 
 
 def policy(r):
+    """A policy as a structure, and what the node is."""
     out, forwarding = rules(r)
     if chance(r, 4):
         out["interfaces"] = checked(r)
-    return out, forwarding
+    return out, (FORWARDS if forwarding else 0) | (BRIDGED if "workloads" in out and chance(r, 8) else 0)
 
 
 def rules(r):
-    """A policy as a structure, and whether the node forwards."""
     if chance(r, 12):
         return limited_policy(r)
     out = {"interfaces": ["nic", "nic2"], "workloads": ["wl", "wl2"]}
@@ -203,6 +209,8 @@ def rules(r):
         out["never_block"] = items(r, names)
     if chance(r, 3):
         out["vlans"] = r.sample(VLANS, r.randint(1, 4))
+    if chance(r, 4):
+        out["protect"] = [protect(r) for _ in range(r.choice([1, 1, 2]))]
     if chance(r, 3):
         out["limits"] = [limit(r, names, i) for i in range(r.randint(1, 2))]
     if chance(r, 40):
@@ -230,9 +238,9 @@ def ip6(src, dst, proto, payload, hops=64, length=None, version=6):
     return pack(">IHBB", version << 28, length & 0xFFFF, proto, hops) + src + dst + payload
 
 
-def tcp(sport, dport, flags, data=b"", words=5):
+def tcp(sport, dport, flags, data=b"", words=5, sequence_number=1):
     options = b"\x01" * max(0, words * 4 - 20)
-    return pack(">HHIIBBHHH", sport, dport, 1, 1, words << 4, flags, 1024, 0, 0) + options + data
+    return pack(">HHIIBBHHH", sport, dport, sequence_number, 1, words << 4, flags, 1024, 0, 0) + options + data
 
 
 def udp(sport, dport, data=b"", length=None):
@@ -270,6 +278,16 @@ def frame(ip, src_mac, dst_mac, ethertype, tags=()):
 
 AT_NICS = (XDP, XDP, NIC_IN, NIC_OUT, NIC_OUT)
 EVERYWHERE = AT_NICS + (WL_OUT, WL_OUT, WL_IN, WL_IN)
+AROUND_BRIDGE = (XDP, NIC_IN, NIC_OUT, WL_OUT, WL_OUT, WL_OUT, WL_IN, WL_IN, BR_IN, BR_OUT)
+
+
+def hooks_of(spec, node):
+    if "workloads" not in spec:
+        return AT_NICS
+    return AROUND_BRIDGE if node & BRIDGED else EVERYWHERE
+
+
+REVERSED = {XDP: NIC_OUT, NIC_IN: NIC_OUT, NIC_OUT: XDP, WL_OUT: WL_IN, WL_IN: WL_OUT, BR_IN: BR_OUT, BR_OUT: BR_IN}
 
 
 class Where:
@@ -277,6 +295,7 @@ class Where:
 
     def __init__(self, r, hook=None, family=None, hooks=EVERYWHERE):
         self.hook = r.choice(hooks) if hook is None else hook
+        self.hooks = hooks
         self.family = r.choice((4, 6)) if family is None else family
         f = self.family
         peer = r.choice(PEERS[f])
@@ -289,7 +308,7 @@ class Where:
             pick = r.random()
             if pick < 0.6:
                 self.dst = r.choice(SELVES[f] if self.at == NIC else selves)
-            elif pick < 0.75 and hooks is EVERYWHERE:
+            elif pick < 0.75 and hooks is not AT_NICS:
                 self.dst = r.choice(PODS[r.choice((WL, WL2)), f])
             else:
                 self.dst = r.choice(PEERS[f])
@@ -299,9 +318,9 @@ class Where:
             if pick < 0.5:
                 self.src = r.choice(SELVES[f] if self.at == NIC else selves)
             elif pick < 0.65:
-                self.arrived = r.choice((NIC2, WL, UNWATCHED) if hooks is EVERYWHERE else (NIC2, UNWATCHED))
+                self.arrived = r.choice((NIC2, WL, UNWATCHED) if hooks is not AT_NICS else (NIC2, UNWATCHED))
                 self.src = r.choice(selves)
-            elif pick < 0.8 and hooks is EVERYWHERE:
+            elif pick < 0.8 and hooks is not AT_NICS:
                 self.arrived = r.choice((WL, WL2))
                 self.src = r.choice(PODS[self.arrived, f])
             else:
@@ -312,6 +331,12 @@ class Where:
             self.src = r.choice(PODS[self.at, f])
             pick = r.random()
             self.dst = peer if pick < 0.5 else r.choice(SELVES[f]) if pick < 0.8 else r.choice(PODS[WL + WL2 - self.at, f])
+        elif self.hook == BR_IN:
+            self.at = self.arrived = BRIDGE
+            self.src, self.dst = r.choice(PODS[r.choice((WL, WL2)), f]), r.choice(PEERS[f] + SELVES[f])
+        elif self.hook == BR_OUT:
+            self.at, self.arrived = BRIDGE, r.choice((HERE, NIC, UNWATCHED))
+            self.src, self.dst = r.choice(PEERS[f] + SELVES[f]), r.choice(PODS[r.choice((WL, WL2)), f])
         else:
             self.at = WL if not chance(r, 4) else WL2
             self.dst = r.choice(PODS[self.at, f])
@@ -332,7 +357,10 @@ class Where:
     def macs(self):
         if self.hook in (XDP, NIC_IN):
             return PEER_MAC, MAC_OF[NIC if self.hook == XDP else self.at]
-        if self.hook == WL_OUT:
+        if self.hook in (WL_OUT, BR_IN):
+            if self.hooks is AROUND_BRIDGE and self.hook == WL_OUT:
+                aside = any(self.dst in PODS[each, self.family] for each in (WL, WL2))
+                return MAC_OF[self.at], MAC_OF[WL + WL2 - self.at] if aside else BRIDGE_MAC
             return PEER_MAC, MAC_OF[self.at]
         return MAC_OF[self.at], PEER_MAC
 
@@ -350,15 +378,15 @@ class Where:
     def reversed(self):
         """The hook and the ends of the answer."""
         back = object.__new__(Where)
-        back.family, back.src, back.dst, back.at = self.family, self.dst, self.src, self.at
-        back.hook = {XDP: NIC_OUT, NIC_IN: NIC_OUT, NIC_OUT: XDP, WL_OUT: WL_IN, WL_IN: WL_OUT}[self.hook]
+        back.family, back.src, back.dst, back.at, back.hooks = self.family, self.dst, self.src, self.at, self.hooks
+        back.hook = REVERSED[self.hook]
         back.arrived = HERE
         if back.hook == NIC_OUT and self.dst not in SELVES[self.family]:
             back.arrived = NIC2 if self.at == NIC else NIC
-        elif back.hook == XDP or back.hook == WL_OUT:
+        elif back.hook in (XDP, WL_OUT, BR_IN):
             back.arrived = back.at
         elif back.hook == WL_IN and self.dst not in SELVES[self.family]:
-            back.arrived = NIC
+            back.arrived = NIC if self.hooks is not AROUND_BRIDGE else BRIDGE
         return back
 
 
@@ -626,7 +654,7 @@ def arp(r, w):
 def neighbour(r, w):
     """Neighbour discovery, mostly as it should be."""
     w.family = 6
-    f = Where(r, w.hook, 6)
+    f = Where(r, w.hook, 6, w.hooks)
     w.__dict__.update(f.__dict__)
     kind = r.choice([133, 134, 135, 135, 136, 136, 137])
     target = packed(r.choice([w.dst, w.src]))
@@ -678,6 +706,8 @@ def wrap(r, w, ip, ethertype, odd):
         source = r.choice([bytes(6), b"\xff" * 6, b"\x01\x00\x5e\x00\x00\x01"])
     if odd and ethertype == 0x0800 and chance(r, 16) and len(ip) >= 20:
         ip = ip[:10] + r.choice([bytes(2), b"\xff\xff", bytes([ip[10] ^ 1, ip[11]]), r.randbytes(2)]) + ip[12:]
+    if w.hooks is AROUND_BRIDGE and w.hook == WL_OUT and odd and chance(r, 6):
+        target = r.choice([BRIDGE_MAC, PEER_MAC])
     if odd and chance(r, 12):
         target = r.choice([b"\xff" * 6, b"\x33\x33\x00\x00\x00\x01", b"\x01\x00\x5e\x00\x00\x01"])
     out = frame(ip, source, target, ethertype, tags(r) if odd and chance(r, 4) else ())
@@ -788,6 +818,35 @@ ORDERS = [
 OUTSIDE = {4: "192.0.2.100", 6: "2001:db8::100"}
 
 
+def flood(r):
+    """SYNs to a port that may be protected, and what their senders would send next; some prove their address."""
+    family = r.choice((4, 6))
+    dport = r.choice([7001, 7001, 7001, 7002, 443, 8000, 80])
+    here = SELVES[family][0]
+    ops = []
+    n = r.choice([2, 3, 4, 8, 40])
+    while n > 0:
+        n -= 1
+        w = Where(r, XDP, family, AT_NICS)
+        w.at = w.arrived = NIC if not chance(r, 10) else NIC2
+        w.dst = here if not chance(r, 12) else r.choice(SELVES[family])
+        sport = r.choice([40000, 40001, 7004, 1234])
+        syn = packet(w, 6, tcp(sport, dport, r.choice([2, 2, 2, 0xC2, 10]), b"" if not chance(r, 8) else b"fast"))
+        ops.append(("F", syn, w.hook if not chance(r, 10) else NIC_IN, w.at, w.arrived, None))
+        pick = r.random()
+        if pick < 0.25:
+            ack = packet(w, 6, tcp(sport, dport, r.choice([16, 16, 24, 17]), b"" if chance(r, 2) else b"GET", 5, 2))
+            ops.append(("A", ack, XDP, w.at, w.arrived, None))
+            if chance(r, 3):
+                ops.append(("A", packet(w, 6, tcp(sport, dport, 24, b"GET", 5, 2)), XDP, w.at, w.arrived, None))
+        elif pick < 0.5:
+            other = r.choice([16, 16, 24, 17, 18, 4, 20])
+            ops.append(("F", packet(w, 6, tcp(sport, dport, other)), XDP, w.at, w.arrived, None))
+        elif pick < 0.55:
+            ops.append(("C", r.choice([10**9, 3 * 10**8, 25 * 10**8, 5 * 10**9])))
+    return ops
+
+
 def pieces(r, payload):
     """A payload cut as fragments are: (offset in 8 bytes, more, bytes), some of them lying, twice or missing."""
     payload += bytes(r.choice([0, 8, 24, 40]))
@@ -851,6 +910,8 @@ def sequence(r, hooks=EVERYWHERE):
     """Operations: ("F", frame, hook, at, arrived, tag) and ("C", ns)."""
     if chance(r, 5):
         return torn(r, hooks)
+    if chance(r, 12):
+        return flood(r)
     w = Where(r, hooks=hooks)
     parts = flow(r, w)
     ports_here = parts[0][1][:4]

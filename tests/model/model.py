@@ -6,19 +6,20 @@ effect on the model's state; when several do and leave different things behind, 
 beside the others until something tells which it was. When none does, that is a disagreement.
 """
 
+from collections import namedtuple
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from struct import pack
 
-from packet import ANY6, ECHO, ICMP6, IGMP, SCTP, TCP, UDP, read
+from packet import ACK, ANY6, ECHO, ICMP6, IGMP, RST, SCTP, SYN, TCP, UDP, read
 from policy import ALLOW, End, FAILSAFE, OTHER, SELF, WORKLOAD, packed
 
-XDP, NIC_IN, NIC_OUT, WL_OUT, WL_IN = range(5)
-HERE, NIC, NIC2, UNWATCHED, WL, WL2, UNKNOWN = range(7)
-NAMES = ("", "nic", "nic2", "other", "wl", "wl2", "")
+XDP, NIC_IN, NIC_OUT, WL_OUT, WL_IN, BR_IN, BR_OUT = range(7)
+HERE, NIC, NIC2, UNWATCHED, WL, WL2, UNKNOWN, BRIDGE = range(8)
+NAMES = ("", "nic", "nic2", "other", "wl", "wl2", "", "")
 HOME_SELF_IN, HOME_SELF_OUT, HOME_WL_IN, HOME_WL_OUT, HOME_FORWARD = 1, 2, 4, 8, 16
 
-NIC_MAC = bytes.fromhex("020000000a01")
+NIC_MAC, BRIDGE_MAC = bytes.fromhex("020000000a01"), bytes.fromhex("020000000a06")
 
 # The harness's world (tests/prog/harness.h): (address, scope) -> (kind, interface, broadcast)
 LOCAL = {
@@ -34,7 +35,9 @@ LOCAL = {
     (packed("203.0.113.130"), 0): (WORKLOAD, WL2, False),
     (packed("2001:db8:78::2"), 0): (WORKLOAD, WL2, False),
 }
-WATCHED = (NIC, NIC2, WL, WL2)
+# Where the workloads are ports of a bridge
+LOCAL_BRIDGED = {(packed("fe80::2"), BRIDGE): (WORKLOAD, WL, False), (packed("fe80::a06"), BRIDGE): (SELF, 0, False)}
+WATCHED = (NIC, NIC2, WL, WL2, BRIDGE)
 
 # The node's routes, as runner.c makes them. A VLAN device is on nic, and nic2 is a port of a bridge.
 ROUTES = [
@@ -93,6 +96,18 @@ def route(address):
     return max(found, key=lambda each: each[0])[1] if found else None
 
 
+A_SECOND = 10**9
+LASTS = 2 * A_SECOND - 10**7  # clocks may be as coarse as a tick
+AFTER_FLOOD = 120 * A_SECOND
+FORGOTTEN = 300 * A_SECOND
+
+
+class Flood(namedtuple("Flood", "tat above last passed proved", defaults=(frozenset(),))):
+    """SYNs of a protected service: TAT; when the rate was surely exceeded, may have been; when one passed meanwhile."""
+
+    __slots__ = ()
+
+
 class Judged:
     """One home's answer: whether it passes, why not, what is charged, what it does to the state."""
 
@@ -110,32 +125,35 @@ class Model:
         self.listening = {(s[1], s[2], s[3]) for s in sockets if s[0] == "tcp" and s[6]}
         self.datagram = {s[1:6] for s in sockets if s[0] == "udp"}
         self.blocks = {}
-        self.flows, self.fragments, self.tats, self.auto = {}, set(), {}, {}
+        self.flows, self.fragments, self.tats, self.auto, self.floods = {}, set(), {}, {}, {}
+        self.answered = None  # tuple of the SYN that was last answered with a cookie
+        self.proof = False  # the frame acknowledges that cookie
         self.others = []  # states of the other histories that explain what was seen
 
     # -- state that the driver changes
 
     def state(self):
-        return self.flows, self.fragments, self.tats, self.auto
+        return self.flows, self.fragments, self.tats, self.auto, self.floods
 
     def states(self):
         return [self.state()] + self.others
 
     def forget(self):
         """Every flow has expired."""
-        for flows, fragments, _, _ in self.states():
+        for flows, fragments, _, _, floods in self.states():
             flows.clear()
             fragments.clear()
+            floods.clear()
 
     def forget_limits(self):
-        for _, _, tats, auto in self.states():
+        for _, _, tats, auto, _ in self.states():
             tats.clear()
             auto.clear()
 
     # -- histories
 
     def enter(self, state):
-        self.flows, self.fragments, self.tats, self.auto = state
+        self.flows, self.fragments, self.tats, self.auto, self.floods = state
 
     def observe(self, frame, hook, at, arrived, tag, agrees):
         """Goes on with every history in which the text allows an outcome that @agrees holds of.
@@ -167,16 +185,19 @@ class Model:
     def distinct(self, states):
         """States that differ, less what has expired. Of very many the first: what drops out can raise a false alarm only."""
         kept = []
-        for flows, fragments, tats, auto in states:
+        for flows, fragments, tats, auto, floods in states:
             tats = {key: tat for key, tat in tats.items() if tat > self.now * 16}
             auto = {key: end for key, end in auto.items() if end > self.now}
-            if not any((flows.keys(), fragments, tats, auto) == (k[0].keys(), *k[1:]) for k in kept):
-                kept.append((flows, fragments, tats, auto))
+            if not any((flows.keys(), fragments, tats, auto, floods) == (k[0].keys(), *k[1:]) for k in kept):
+                kept.append((flows, fragments, tats, auto, floods))
         return kept[:HISTORIES]
 
     def local(self, address, scope):
         if is_link_local(address):
-            return LOCAL.get((address, scope))
+            found = LOCAL.get((address, scope))
+            if found is None and self.policy.bridged and scope in (WL, WL2, BRIDGE):
+                found = LOCAL_BRIDGED.get((address, BRIDGE))
+            return found
         return LOCAL.get((address, 0))
 
     def kind(self, address, scope):
@@ -188,7 +209,7 @@ class Model:
     def judge(self, frame, hook, at, arrived, tag):
         p = read(frame if tag is None else frame[:12] + pack(">HH", *tag) + frame[12:])  # out of band: outermost
         self.scope, self.where = at, (hook, arrived)
-        if p.vlan and (hook in (WL_OUT, WL_IN) or p.vlan not in self.policy.vlans):
+        if p.vlan and (hook >= WL_OUT or p.vlan not in self.policy.vlans):
             p.bad.add("vlan")
         if p.bad:
             reasons = p.bad | p.may_drop
@@ -206,6 +227,8 @@ class Model:
         return p, outcomes
 
     def judge_packet(self, p, hook, at, arrived):
+        if hook >= BR_IN:
+            return self.at_bridge(p, hook)
         if hook == WL_IN and arrived == UNKNOWN:
             return [drop("unknown_interface", "not_bound", "ethertype", "blocked", why="too new")]
         if p.kind == "control":
@@ -240,6 +263,39 @@ class Model:
         found = self.local(address, at)
         return found is not None and found[0] == WORKLOAD and found[1] == at
 
+    def is_port(self, address):
+        """Whether it is bound to a port of the bridge."""
+        found = self.local(address, BRIDGE)
+        return found is not None and found[0] == WORKLOAD
+
+    def at_bridge(self, p, hook):
+        """weir(8): between this node and the bridge, and between its ports, passes only what is bound to a port."""
+        passes = [Outcome(True, OK, 0, why="bridge")]
+        either = passes + [drop("spoofed", "not_bound", "ethertype", "bad_nd", why="bridge")]
+        if p.kind == "control":
+            return either
+        if p.kind == "arp":
+            if hook == BR_OUT or self.is_port(p.arp[1]):
+                return passes
+            return passes if p.arp[1] == bytes(4) and self.is_port(p.arp[2]) else [drop("spoofed", why="bridge")]
+        blocked = [drop("blocked", "block_list", why="bridge")]  # at an earlier hook, or the next
+        if not any(self.is_blocked(End(a, k)) or self.is_listed(End(a, k)) for a in (p.src, p.dst) for k in (SELF, WORKLOAD, OTHER)):
+            blocked = []
+        nd = p.family == 6 and (130 <= p.icmp_type <= 137 or p.icmp_type == 143)
+        if hook == BR_OUT:
+            if self.is_port(p.dst) or is_multicast(p.dst) or self.is_broadcast(p.dst):
+                return passes + blocked
+            return either if nd else [drop("not_bound", why="bridge")] + blocked
+        if p.src == ANY6:
+            if p.icmp_type == 135 and not p.fragment:
+                return passes if self.is_port(p.payload[8:24]) else [drop("spoofed", why="bridge")]
+            return either
+        if not self.is_port(p.src):
+            return [drop("spoofed", why="bridge")] + blocked
+        if p.family == 6 and p.icmp_type == 136 and not p.fragment and not self.is_port(p.payload[8:24]):
+            return [drop("spoofed", why="bridge")] + blocked
+        return (either if p.icmp_type in (134, 137) else passes) + blocked
+
     def is_broadcast(self, address):
         found = self.local(address, 0)
         return address == b"\xff" * 4 or (found is not None and found[2])
@@ -257,6 +313,9 @@ class Model:
                 refused.add("spoofed")
             if p.family == 6 and p.icmp_type in (134, 137):
                 refused |= {"bad_nd", "spoofed"}
+            if self.policy.bridged and p.dmac != BRIDGE_MAC:  # to another port, where a hook may be missing
+                if not (self.is_port(p.dst) or is_multicast(p.dst) or self.is_broadcast(p.dst)):
+                    refused.add("not_bound")
         elif hook == WL_IN:
             if not self.is_bound(p.dst, at) and not is_multicast(p.dst) and not self.is_broadcast(p.dst):
                 refused.add("not_bound")
@@ -364,10 +423,101 @@ class Model:
             if p.error and (p.inner.odd or p.inner.short):  # G-2
                 return [through] + self.combine(p, homes)
             return self.combine(p, homes) if self.settled_before(p, *homes[0][2:5]) else [through]
+        if hook == XDP and homes and homes[0][0] == HOME_SELF_IN and p.proto == TCP and p.fragment != "later":
+            entry = None if self.policy.monitor else self.policy.protects(dst, TCP, p.dport)
+            if entry:
+                return self.protected(p, entry, homes)
         if not homes:
             left = self.masquerade(p, NAMES[arrived]) if hook == NIC_OUT and src.kind == SELF else [[]]
             return [Outcome(True, OK, 0, [*self.seen(p), *entries], "judged elsewhere") for entries in left]
         return self.combine(p, homes)
+
+    # -- SYN cookies
+
+    def protected(self, p, entry, homes):
+        """What passes is a SYN below the rate, or comes from who has proved its address."""
+        outcomes = self.combine(p, homes)
+        flood = self.floods.get(entry.number)
+        if p.opens_tcp:
+            return self.syn(p, entry, flood, outcomes)
+        _, _, _, dst, _, ns = homes[0]
+        known = (ns, p.dst, p.dport, p.src, p.sport) in self.connected
+        if flood is None or not flood.above or known or (ns, p.dst, p.dport) not in self.listening or not p.flags & ACK:
+            return outcomes
+        if self.proof and self.answered == (p.src, p.dst, p.sport, p.dport):
+            return self.proved(p, entry, flood, homes, outcomes)
+        refused = [drop("bad_cookie", *(reason for o in outcomes if not o.passes for reason in o.reasons), why="no cookie")]
+        late = self.now >= flood.above + AFTER_FLOOD  # whose cookies were answered by then is let in by the kernel, too
+        return refused + outcomes if late or p.flags & (SYN | RST) else refused
+
+    def syn(self, p, entry, flood, outcomes):
+        """The rate is a GCRA of what passes; above it all are answered until two seconds after it was last exceeded, but
+        for one a second."""
+        flood = flood or Flood(0, 0, 0, 0)
+        passing = [o for o in outcomes if o.passes]
+        dropped = [o for o in outcomes if not o.passes]
+        if not passing:
+            return outcomes
+        now = self.now * 16
+        early = flood.tat - (now + entry.tolerance)
+        slack = 16 + entry.interval * 2e-3
+        charged = Flood(max(flood.tat, now) + entry.interval, flood.above, flood.last, flood.passed)
+        exceeded = Flood(flood.tat, self.now, self.now, flood.passed)
+        answers = [self.cookie(entry, exceeded)]
+        if not flood.above or self.now > flood.last + FORGOTTEN:
+            if early > slack:
+                odd = p.fragment or p.chain or p.options
+                first = [self.then(o, entry, exceeded._replace(passed=self.now)) for o in passing]
+                return self.spoken(dropped, entry, (flood, exceeded)) + answers + first + (self.plain(passing) if odd else [])
+            below = [self.then(o, entry, charged) for o in passing]
+            return self.spoken(dropped, entry, (flood, charged)) + below + (answers if early > -slack else [])
+        # Above the rate a moment ago: when exactly that ends is not said
+        renewed = Flood(charged.tat, max(flood.above, flood.above), self.now, flood.passed)
+        answers += [self.cookie(entry, renewed)]
+        again = [self.then(o, entry, renewed._replace(passed=self.now)) for o in passing]
+        dropped = self.spoken(dropped, entry, (flood, exceeded, renewed))
+        if self.now < flood.above + LASTS and self.now < flood.passed + A_SECOND:
+            return dropped + answers + (self.plain(passing) if p.fragment or p.chain or p.options else [])
+        return dropped + answers + again
+
+    @staticmethod
+    def plain(passing):
+        """What cannot be answered so simply, a fragment or with options of IP, may pass as it is."""
+        return list(passing)
+
+    def then(self, outcome, entry, flood):
+        effects = [*outcome.effects, lambda: self.floods.__setitem__(entry.number, flood)]
+        return Outcome(outcome.passes, outcome.reasons, outcome.homes, effects, outcome.why)
+
+    def cookie(self, entry, flood):
+        return self.then(Outcome(False, frozenset(("syn_cookie",)), None, (), "SYN above the rate"), entry, flood)
+
+    def spoken(self, dropped, entry, floods):
+        """Whether a SYN that a limit refuses counts to the rate, and blocks its sender, is not said."""
+        out = []
+        for o in dropped:
+            for flood in floods:
+                out.append(self.then(o, entry, flood))
+                if o.effects:
+                    out.append(self.then(Outcome(False, o.reasons, None, (), o.why), entry, flood))
+        return out
+
+    def proved(self, p, entry, flood, homes, outcomes):
+        """The connection is charged now, once."""
+        home, direction, src, dst, zone, _ = homes[0]
+        key = p.src, p.dst, p.sport, p.dport
+        if key in flood.proved:
+            return outcomes
+        done = flood._replace(proved=flood.proved | {key})
+        opening = [c for c in self.charge(p, src, dst, zone, direction, True) if c[0].count == "connections"]
+        out = []
+        for o in outcomes:
+            if not o.passes:
+                out += [o, self.then(o, entry, done)]
+                continue
+            for after in self.limited(p, o.homes, opening, o.effects, "proved"):
+                out += [self.then(after, entry, done)] + ([] if after.passes else [after])
+        return out
 
     def settled_before(self, p, src, dst, zone):
         """DESIGN 1.3: what a rule that names the port lets in passes without look-up, and is charged; so are later

@@ -38,6 +38,7 @@ class Packet:
         self.length = 0  # IP total length
         self.hops = 0
         self.chain = 0  # extension headers
+        self.options = False  # of IPv4
         self.init = False  # SCTP INIT
         self.payload = b""
         self.arp = None  # op, sender, target
@@ -196,7 +197,8 @@ def read_ip4(p, frame, off, n):
         p.bad.add("bad_length")
         return
     p.length = total
-    if header > 20 and options_bad(frame[off + 20 : off + header]):
+    p.options = header > 20
+    if p.options and options_bad(frame[off + 20 : off + header]):
         p.bad.add("ip_options")
     p.src, p.dst = frame[off + 12 : off + 16], frame[off + 16 : off + 20]
     p.proto, p.hops = frame[off + 9], frame[off + 8]

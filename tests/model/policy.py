@@ -107,6 +107,18 @@ class Limit:
         return ()
 
 
+class Protect:
+    """Services of this node whose SYNs are answered with cookies above a rate."""
+
+    def __init__(self, policy, number, spec):
+        self.number = number
+        self.dst = policy.items(spec.get("to", "self"))
+        self.services = services(spec["port"])
+        amount, unit = spec["syn_cookies"]["above"].split("/")
+        self.interval = SECONDS[unit] * 16 * 10**9 / int(amount)  # 1/16 ns
+        self.tolerance = max(1, int(amount) // SECONDS[unit] // 10) * self.interval
+
+
 def size(value):
     """A number, or "500B", "3KB"."""
     if isinstance(value, int):
@@ -140,11 +152,15 @@ class Rule:
         self.on = listed(spec.get("on"))
 
 
-class Policy:
-    """spec: the structure; local: addresses of interfaces by name, for {interface: …}."""
+FORWARDS, BRIDGED = 1, 2  # what the node is: a router; workloads are ports of a guarded bridge
 
-    def __init__(self, spec, forwarding, interface_addresses):
-        self.spec, self.forwarding = spec, forwarding
+
+class Policy:
+    """spec: the structure; node: what it is for; interface_addresses by name, for {interface: …}."""
+
+    def __init__(self, spec, node, interface_addresses):
+        self.spec, self.node = spec, node
+        self.forwarding, self.bridged = bool(node & FORWARDS), bool(node & BRIDGED)
         self.interface_addresses = interface_addresses
         self.segments = spec.get("segments", {})
         self.interfaces = [i if isinstance(i, str) else i["name"] for i in spec.get("interfaces", [])]
@@ -156,6 +172,7 @@ class Policy:
         self.allow = [Rule(self, r) for r in spec.get("allow", [])]
         self.deny = [Rule(self, r) for r in spec.get("deny", [])]
         self.limits = [Limit(self, r) for r in spec.get("limits", [])]
+        self.protect = [Protect(self, n, r) for n, r in enumerate(spec.get("protect", []))]
         self.block = self.items(spec.get("block", []))
         self.never_block = self.items(spec.get("never_block", []))
         self.read_default(spec.get("default", {}))
@@ -344,6 +361,12 @@ class Policy:
                 for p, n in self.samples(proto)
             )
         return self.cache_some[key]
+
+    def protects(self, dst, proto, number):
+        for entry in self.protect:
+            if self.holds(entry.dst, dst) and any(s.has(proto, number) for s in entry.services):
+                return entry
+        return None
 
     def limits_of(self, src, dst, zone, egress):
         key = (src.key, dst.key, zone, egress)

@@ -3,18 +3,19 @@
  * runner - runs frames through the real programs for a driver at the other end of a pipe.
  *
  * The world is that of tests/prog/harness.h. Messages on stdin, integers little endian:
- *   P u32 length, u8 forwarding, u8 antispoof of nic, u8 of nic2, policy text
+ *   P u32 length, u8 node (1 forwards, 2 workloads are ports of br0), u8 antispoof of nic, u8 of nic2, policy text
  *                                                 compile, judge by it from now on, forget all state; answers u8 1
  *   B u32 length, operations                      answers three bytes a frame, as one u32 length and the bytes
  * An operation is one byte and its operands:
  *   F u8 hook, u8 interface, u8 arrived, u16 TPID, u16 TCI, u16 length, frame -> u8 passed (2: the kernel refuses to
- *                       run it), u8 reason (64: none counted), u8 homes; TPID 0: no tag out of band
+ *                       run it; 3: a SYN was answered, but not as RFC 9293 wants), u8 reason (64: none counted), u8 homes; TPID 0: no tag out of band
+ *   A the same        its acknowledgement number becomes that of the SYN cookie that was sent last
  *   C u64 ns            the clock goes forward; it must stay below 6.9 years, or limits overflow
  *   K u8 length, u64 ns, address (16 bytes, IPv4 mapped)     run-time block, from now on for so long (0: for ever)
  *   U                   no run-time blocks
  *   L                   no limiter state, no automatic blocks
  * Interfaces: 0 made here, 1 nic, 2 nic2, 3 other, 4 wl, 5 wl2, 6 one that nobody
- * was told of. Before the first message it tells one socket a line
+ * was told of, 7 br0. Before the first message it tells one socket a line
  * and an empty line.
  */
 #include "harness.h"
@@ -43,9 +44,9 @@
 
 static __u32 unknown;
 static int reason_fd, home_fd, nr_cpus;
-static int program[WEIR_HOOK_WL_IN + 1];
+static int program[WEIR_HOOK_BR_OUT + 1];
 static int
-    tagging[WEIR_HOOK_WL_IN + 1]; /* gives the packet a tag out of band, then it is program */
+    tagging[WEIR_HOOK_BR_OUT + 1]; /* gives the packet a tag out of band, then it is program */
 
 struct cursor {
 	const __u8 *at;
@@ -249,7 +250,8 @@ static int tagger_of(int hook_program)
 
 static __u32 interface(__u8 selector)
 {
-	const __u32 index[] = {0, world.nic, world.nic2, world.other, world.wl, world.wl2, unknown};
+	const __u32 index[] = {0,	 world.nic, world.nic2, world.other,
+			       world.wl, world.wl2, unknown,	world.br};
 
 	if (selector >= sizeof(index) / sizeof(index[0]))
 		die("runner: interface %u", selector);
@@ -306,7 +308,76 @@ static void moved(__u8 answer[3])
 	before = after;
 }
 
-static void run_one(struct cursor *from, __u8 answer[3])
+/* Where TCP begins in a frame without extension headers, whatever its tags; 0: elsewhere. */
+static size_t tcp_at(const __u8 *frame, size_t len)
+{
+	size_t at = 14, end;
+
+	while (at + 4 < len && (frame[at - 2] == 0x81 || frame[at - 2] == 0x88) &&
+	       (frame[at - 1] == 0 || frame[at - 1] == 0xa8))
+		at += 4;
+	if (frame[at - 2] == 0x08 && frame[at - 1] == 0)
+		end = at + (frame[at] & 15) * 4;
+	else
+		end = at + 40;
+	return end + 20 <= len ? end : 0;
+}
+
+static __u32 number_at(const __u8 *at)
+{
+	__u32 number;
+
+	memcpy(&number, at, sizeof(number));
+	return ntohl(number);
+}
+
+static void put_number(__u8 *at, __u32 number)
+{
+	number = htonl(number);
+	memcpy(at, &number, sizeof(number));
+}
+
+static __u32 ones_sum(const __u8 *at, size_t len, __u32 sum)
+{
+	for (size_t i = 0; i < len; i++)
+		sum += i & 1 ? at[i] : at[i] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+static __u32 cookie; /* the last one sent */
+
+/* A SYN-ACK to whom the SYN came from, with right sums: noted. */
+static bool good_answer(const __u8 *syn, size_t syn_len, const __u8 *answer, size_t len)
+{
+	size_t was = tcp_at(syn, syn_len), is = tcp_at(answer, len), ip, addresses;
+	bool six;
+
+	if (!is || memcmp(syn, answer + 6, 6) || memcmp(syn + 6, answer, 6))
+		return false;
+	for (ip = 14; answer[ip - 2] != 0x08 && answer[ip - 2] != 0x86;)
+		ip += 4;
+	six = answer[ip - 2] == 0x86;
+	addresses = ip + (six ? 8 : 12);
+	if (!six && ones_sum(answer + ip, 20, 0) != 0xffff)
+		return false;
+	if (ones_sum(answer + is, len - is,
+		     ones_sum(answer + addresses, six ? 32 : 8, IPPROTO_TCP + len - is)) != 0xffff)
+		return false;
+	if ((answer[is + 13] & 0x17) != 0x12)
+		return false;
+	cookie = number_at(answer + is + 4);
+	/* Of a SYN with options or extension headers only so much is looked at. */
+	if (!was || (syn[13] == 0xdd && syn[20] != IPPROTO_TCP))
+		return true;
+	return number_at(answer + is + 8) == number_at(syn + was + 4) + 1 &&
+	       !memcmp(answer + is, syn + was + 2, 2) && !memcmp(answer + is + 2, syn + was, 2) &&
+	       !memcmp(answer + addresses, syn + addresses + (six ? 16 : 4), six ? 16 : 4) &&
+	       !memcmp(answer + addresses + (six ? 16 : 4), syn + addresses, six ? 16 : 4);
+}
+
+static void run_one(struct cursor *from, bool proves, __u8 answer[3])
 {
 	static __u8 in[8192], out[16384];
 	__u8 hook = TAKE(from, __u8), at = TAKE(from, __u8), arrived = TAKE(from, __u8);
@@ -317,13 +388,15 @@ static void run_one(struct cursor *from, __u8 answer[3])
 		    .data_size_out = sizeof(out), .repeat = 1, .ctx_in = &skb,
 		    .ctx_size_in = sizeof(skb));
 
-	if (hook > WEIR_HOOK_WL_IN || len > sizeof(in))
+	if (hook > WEIR_HOOK_BR_OUT || len > sizeof(in))
 		die("runner: frame of %u bytes at hook %u", len, hook);
 	take(from, in, len);
 	if (hook == WEIR_HOOK_XDP) {
 		opts.ctx_in = &md;
 		opts.ctx_size_in = sizeof(md);
 	}
+	if (proves && tcp_at(in, len))
+		put_number(in + tcp_at(in, len) + 8, cookie + 1);
 	skb.cb[0] = htons(tpid);
 	skb.cb[1] = tci;
 	answer[0] = 2;
@@ -337,6 +410,9 @@ static void run_one(struct cursor *from, __u8 answer[3])
 	if (opts.retval == NOT_RUN)
 		die("runner: a tagged frame was not run");
 	answer[0] = opts.retval == (hook == WEIR_HOOK_XDP ? XDP_PASS : (__u32)-1);
+	if (hook == WEIR_HOOK_XDP && opts.retval == XDP_TX &&
+	    !good_answer(in, len, out, opts.data_size_out))
+		answer[0] = 3;
 	moved(answer);
 }
 
@@ -383,9 +459,12 @@ static size_t run_batch(struct cursor *from, __u8 *answers)
 	size_t n = 0;
 
 	while (from->at < from->end) {
-		switch (TAKE(from, __u8)) {
+		__u8 type = TAKE(from, __u8);
+
+		switch (type) {
 		case 'F':
-			run_one(from, answers + n);
+		case 'A':
+			run_one(from, type == 'A', answers + n);
 			n += 3;
 			break;
 		case 'C':
@@ -422,11 +501,33 @@ static void check_paths(__u32 ifindex, __u8 antispoof)
 	bpf_map_update_elem(map_of("weir_iface"), &ifindex, &iface, 0);
 }
 
+/* Workloads become ports of br0, or no longer are. */
+static void bridge(bool wanted)
+{
+	static bool bridged;
+
+	if (wanted == bridged)
+		return;
+	bridged = wanted;
+	if (wanted) {
+		watch_port(world.wl, world.pod_nsid);
+		watch_port(world.wl2, -1);
+		bind_local("fe80::2", world.br, WEIR_WORKLOAD, world.wl, 0);
+		bind_local("fe80::a06", world.br, WEIR_SELF, 0, 0);
+		return;
+	}
+	watch(world.wl, WEIR_IF_WORKLOAD, world.pod_nsid);
+	watch(world.wl2, WEIR_IF_WORKLOAD, -1);
+	unbind_local("fe80::2", world.br);
+	unbind_local("fe80::a06", world.br);
+}
+
 static void new_policy(char *message)
 {
 	world_reset(NULL);
 	check_clock();
-	world.forwarding = message[0];
+	world.forwarding = message[0] & 1;
+	bridge(message[0] & 2);
 	policy(message + 3);
 	check_paths(world.nic, message[1]);
 	check_paths(world.nic2, message[2]);
@@ -470,7 +571,9 @@ int main(void)
 	program[WEIR_HOOK_NIC_OUT] = bpf_program__fd(world.tc->progs.weir_nic_out);
 	program[WEIR_HOOK_WL_OUT] = bpf_program__fd(world.tc->progs.weir_wl_out);
 	program[WEIR_HOOK_WL_IN] = bpf_program__fd(world.tc->progs.weir_wl_in);
-	for (int hook = WEIR_HOOK_NIC_IN; hook <= WEIR_HOOK_WL_IN; hook++)
+	program[WEIR_HOOK_BR_IN] = bpf_program__fd(world.tc->progs.weir_br_in);
+	program[WEIR_HOOK_BR_OUT] = bpf_program__fd(world.tc->progs.weir_br_out);
+	for (int hook = WEIR_HOOK_NIC_IN; hook <= WEIR_HOOK_BR_OUT; hook++)
 		tagging[hook] = tagger_of(program[hook]);
 	add_routes();
 	tell_devices();
