@@ -296,6 +296,20 @@ static __u16 fold(__u32 sum)
 	return ~sum;
 }
 
+static void sum_ip4(struct frame *frame, size_t at)
+{
+	size_t ihl = (frame->byte[at] & 15) * 4;
+
+	store(frame, at + 10, 2, 0);
+	store(frame, at + 10, 2, fold(sum16(frame, at, at + ihl, 0)));
+}
+
+void frame_sum(struct frame *frame)
+{
+	if (frame->l3 && frame->byte[frame->l3] >> 4 == 4)
+		sum_ip4(frame, frame->l3);
+}
+
 /* Checksum field of each transport; SCTP's is a CRC that nobody here checks. */
 static int checksum_at(int kind)
 {
@@ -322,11 +336,7 @@ static void set_checksums(struct builder *b)
 		__u16 result;
 
 		if (p->layer->kind == LAYER_IP4) {
-			size_t ihl = (b->frame->byte[p->at] & 15) * 4;
-
-			store(b->frame, p->at + 10, 2, 0);
-			store(b->frame, p->at + 10, 2,
-			      fold(sum16(b->frame, p->at, p->at + ihl, 0)));
+			sum_ip4(b->frame, p->at);
 			continue;
 		}
 		if (at < 0)

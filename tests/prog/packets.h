@@ -125,6 +125,9 @@ enum {
  */
 void frame_build(const struct layer *layers, const struct ends *ends, struct frame *ret);
 
+/** frame_sum() - the outer IPv4 header, where there is one, was changed by hand: its checksum is right again. */
+void frame_sum(struct frame *frame);
+
 /** What becomes of a packet that parses: the same question has different answers at different hooks. */
 enum packet_class {
 	CLASS_BAD = 0, /* does not parse: the same reason everywhere */

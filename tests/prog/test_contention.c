@@ -28,6 +28,7 @@ static struct frame source(int family, unsigned int i)
 					 : *FRAME(in, IP6(.src = "2001:db8:51::"), UDP());
 
 	frame.byte[14 + (family == 4 ? 15 : 23)] = i + 1;
+	frame_sum(&frame);
 	return frame;
 }
 

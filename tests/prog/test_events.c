@@ -29,6 +29,7 @@ static void drop(unsigned int n, unsigned int sources)
 
 		frame.byte[14 + 14] = source >> 8;
 		frame.byte[14 + 15] = source;
+		frame_sum(&frame);
 		assert_false(run_passes(&XDP, &frame));
 	}
 }

@@ -339,6 +339,7 @@ static void per_rule(void **state)
 static void flip_bit(struct frame *frame, size_t at, unsigned int bit)
 {
 	frame->byte[at + bit / 8] ^= 0x80 >> bit % 8;
+	frame_sum(frame);
 }
 
 /* The last bit of the key tells sources apart, the one behind it does not. */
@@ -573,6 +574,7 @@ static struct frame source4(unsigned int i)
 	frame.byte[14 + 13] += i >> 16;
 	frame.byte[14 + 14] = i >> 8;
 	frame.byte[14 + 15] = i;
+	frame_sum(&frame);
 	return frame;
 }
 
