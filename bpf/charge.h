@@ -101,13 +101,16 @@ static __always_inline void charge_cost(const struct visit *v, const struct weir
 	charge->tolerance = overflow ? limit->over_tolerance : limit->tolerance;
 }
 
-/* Whom a block of this limit would hit is exempt, by the policy in force. */
+/*
+ * Whom a block of this limit would hit is exempt, by the policy in force: by its `never_block`, or because others would be
+ * locked out with it, which is what a forged source is for.
+ */
 static __always_inline int never_blocked(const struct visit *v, const struct weir_limit *limit)
 {
 	__u32 index = limit->per == WEIR_PER_DESTINATION ? v->dst : v->src;
 	const struct weir_class *class = WEIR_TABLE(weir_class, v->slot, index);
 
-	return class && class->flags & WEIR_CLASS_NEVER_BLOCK;
+	return class && class->flags & (WEIR_CLASS_NEVER_BLOCK | WEIR_CLASS_NO_AUTOBLOCK);
 }
 
 /* Is this key blocked by this limit? An entry past its time is removed on the way. */
