@@ -250,6 +250,18 @@ struct limit_rule *add_limit(struct made *made, const char *name, const char *fr
 	return limit;
 }
 
+struct protect_rule *add_protect(struct made *made, const char *to, const char *port)
+{
+	struct protect_rule *rule =
+	    append(made, &made->policy.protect, &made->policy.nr_protects, sizeof(*rule));
+
+	rule->to = items_of(made, to);
+	rule->port = services_of(made, port);
+	rule->rate = 10000;
+	rule->period_ns = 1000000000ULL;
+	return rule;
+}
+
 struct test_case *add_test(struct made *made, const char *from, const char *to, const char *port,
 			   bool allow)
 {
@@ -644,6 +656,25 @@ static void random_lists(struct made *made, size_t segments)
 	}
 }
 
+static void random_guards(struct made *made)
+{
+	struct policy *policy = &made->policy;
+
+	for (__u32 n = chance(made, 40) ? 1 + made_random(made, 3) : 0; n > 0; n--) {
+		struct protect_rule *rule = add_protect(
+		    made, (const char *[]){"self", "@eth0", "self @eth1"}[made_random(made, 3)],
+		    "");
+
+		rule->port.n = 1;
+		rule->port.service = made_part(made, sizeof(struct service));
+		rule->port.service->proto = 6;
+		rule->port.service->first = random_port(made, 65535);
+		rule->port.service->last = chance(made, 50) ? rule->port.service->first : 65535;
+	}
+	for (size_t i = 0; i < policy->nr_segments; i++)
+		policy->segment[i].proxy = chance(made, 20);
+}
+
 void made_randomly(struct made *made, __u64 seed, __u32 size)
 {
 	struct policy *policy = &made->policy;
@@ -673,4 +704,5 @@ void made_randomly(struct made *made, __u64 seed, __u32 size)
 	policy->defaults.forward = random_default(made);
 	if (chance(made, 20))
 		policy->audit.pass = names_of(made, "rule1 rule3");
+	random_guards(made);
 }

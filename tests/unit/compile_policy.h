@@ -50,6 +50,7 @@ struct rule *add_rule(struct made *made, enum rule_action action, const char *fr
 		      const char *port);
 struct limit_rule *add_limit(struct made *made, const char *name, const char *from, const char *to,
 			     const char *port);
+struct protect_rule *add_protect(struct made *made, const char *to, const char *port);
 struct test_case *add_test(struct made *made, const char *from, const char *to, const char *port,
 			   bool allow);
 void add_interface(struct made *made, const char *name, const char *addresses);

@@ -290,6 +290,83 @@ static void walk_limits(const struct policy *policy, const struct packet_ends *e
 	}
 }
 
+static int protecting(const struct policy *policy, const struct packet_ends *e)
+{
+	for (size_t i = 0; i < policy->nr_protects; i++) {
+		const struct protect_rule *rule = &policy->protect[i];
+
+		if (port_matches(&rule->port, e->packet->proto, e->packet->port) != PORT_NO &&
+		    in_list(&e->to, &rule->to))
+			return i + 1;
+	}
+	return 0;
+}
+
+static bool all_addresses(const struct policy *policy, const struct items *items)
+{
+	for (size_t i = 0; i < items->n; i++) {
+		const struct item *item = &items->item[i];
+
+		if (item->kind == ITEM_PREFIX && item->prefix.length == 0)
+			return true;
+		for (size_t j = 0; item->kind == ITEM_SEGMENT && j < policy->nr_segments; j++)
+			if (strcmp(policy->segment[j].name, item->name) == 0 &&
+			    all_addresses(policy, &policy->segment[j].members))
+				return true;
+	}
+	return false;
+}
+
+/* Somebody in particular: not whoever it may be. */
+static bool in_particular(const struct subject *s, const struct items *items)
+{
+	struct subject anybody = {s->policy, s->env, NULL, WEIR_OTHER};
+
+	return in_list(s, items) && !in_list(&anybody, items) && !all_addresses(s->policy, items);
+}
+
+static bool names_ssh(const struct services *port)
+{
+	for (size_t i = 0; i < port->n; i++)
+		if (port->service[i].proto == 6 &&
+		    (port->service[i].first == PORT_ANY ||
+		     (port->service[i].first <= 22 && port->service[i].last >= 22)))
+			return true;
+	return false;
+}
+
+static bool leads_to_self(const struct subject *s, const struct items *to)
+{
+	struct subject self = {s->policy, s->env, NULL, WEIR_SELF};
+
+	for (size_t i = 0; i < to->n; i++)
+		if (to->item[i].kind == ITEM_INTERFACE)
+			return true;
+	return to->n == 0 || in_list(&self, to);
+}
+
+static bool spared(const struct subject *s)
+{
+	const struct policy *policy = s->policy;
+
+	for (size_t i = 0; i < policy->nr_segments; i++) {
+		struct item item = {.kind = ITEM_SEGMENT, .name = policy->segment[i].name};
+		struct items proxy = {&item, 1};
+
+		if (policy->segment[i].proxy && in_particular(s, &proxy))
+			return true;
+	}
+	for (size_t i = 0; i < policy->nr_rules; i++)
+		if (policy->rule[i].action == RULE_ALLOW && names_ssh(&policy->rule[i].port) &&
+		    leads_to_self(s, &policy->rule[i].to) &&
+		    in_particular(s, &policy->rule[i].from))
+			return true;
+	for (size_t i = 0; policy->has_failsafe && i < policy->nr_failsafe; i++)
+		if (in_particular(s, &policy->failsafe[i].from))
+			return true;
+	return false;
+}
+
 /* The default of an address: segments first, and a deny of any of them wins. */
 static bool default_allows(const struct subject *s, bool egress)
 {
@@ -461,6 +538,8 @@ static void rule_on(const struct policy *policy, const struct packet_ends *e,
 	} else {
 		walk_limits(policy, e, service, ret);
 	}
+	if (ret->action != WEIR_ACT_DENY && !service)
+		ret->protect = protecting(policy, e);
 }
 
 void naive_eval(const struct policy *policy, const struct environment *env,
@@ -475,6 +554,8 @@ void naive_eval(const struct policy *policy, const struct environment *env,
 	ret->destination_blocked = in_list(&e.to, &policy->block);
 	ret->source_never = in_list(&e.from, &policy->never_block);
 	ret->destination_never = in_list(&e.to, &policy->never_block);
+	ret->source_spared = spared(&e.from);
+	ret->destination_spared = spared(&e.to);
 	judge(policy, &e, ret);
 }
 

@@ -23,6 +23,8 @@ struct naive_answer {
 	bool named, log;
 	bool source_never, destination_never;
 	bool source_blocked, destination_blocked;
+	bool source_spared, destination_spared; /* by automatic blocks */
+	int protect;				/* index in policy->protect + 1; 0: none */
 	size_t nr_limits;
 	__u16 limit[NAIVE_MAX_LIMITS];
 };

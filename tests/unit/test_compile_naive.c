@@ -131,9 +131,13 @@ static void describe(const struct made *made, __u64 seed, const struct naive_pac
 	    "  rules say action %d rule %d allow %d (in %d out %d) named %d log %d limits %zu\n",
 	    naive->action, naive->rule, naive->allow, naive->ingress_allow, naive->egress_allow,
 	    naive->named, naive->log, naive->nr_limits);
-	print_error("  tables say action %d rule %d allow %d (in %d out %d) flags %d limits %d\n",
-		    answer->verdict.action, answer->rule, answer->allow, answer->ingress_allow,
-		    answer->egress_allow, answer->verdict.flags, answer->verdict.nr_limits);
+	print_error("  protect %d, spared %d %d\n", naive->protect, naive->source_spared,
+		    naive->destination_spared);
+	print_error(
+	    "  tables say action %d rule %d allow %d (in %d out %d) flags %d limits %d protect %d\n",
+	    answer->verdict.action, answer->rule, answer->allow, answer->ingress_allow,
+	    answer->egress_allow, answer->verdict.flags, answer->verdict.nr_limits,
+	    answer->verdict.protect);
 	fail_msg("WEIR_SEED=%llu WEIR_POLICIES=1 repeats it", (unsigned long long)seed);
 }
 
@@ -151,7 +155,7 @@ static bool same_answer(const struct naive_answer *naive, const struct answer *a
 	       naive->rule == answer->rule && naive->action == answer->verdict.action &&
 	       naive->named == !!(answer->verdict.flags & WEIR_VERDICT_NAMED) &&
 	       naive->log == !!(answer->verdict.flags & WEIR_VERDICT_LOG) &&
-	       same_limits(naive, &answer->verdict);
+	       naive->protect == answer->verdict.protect && same_limits(naive, &answer->verdict);
 }
 
 static bool same_flags(const struct naive_answer *naive, const struct tables *tables, __u32 src,
@@ -162,7 +166,9 @@ static bool same_flags(const struct naive_answer *naive, const struct tables *ta
 	return naive->source_blocked == !!(from & WEIR_CLASS_BLOCKED) &&
 	       naive->destination_blocked == !!(to & WEIR_CLASS_BLOCKED) &&
 	       naive->source_never == !!(from & WEIR_CLASS_NEVER_BLOCK) &&
-	       naive->destination_never == !!(to & WEIR_CLASS_NEVER_BLOCK);
+	       naive->destination_never == !!(to & WEIR_CLASS_NEVER_BLOCK) &&
+	       naive->source_spared == !!(from & WEIR_CLASS_NO_AUTOBLOCK) &&
+	       naive->destination_spared == !!(to & WEIR_CLASS_NO_AUTOBLOCK);
 }
 
 static void check_packet(struct made *made, __u64 seed, const struct tables *tables,
@@ -210,7 +216,7 @@ static void check_fragment(struct made *made, __u64 seed, const struct tables *t
 
 struct seen { /* that the random policies reach what they are meant to reach */
 	size_t built, refused, allowed, denied, defaulted, failsafe, limited, zoned, exact, later,
-	    units;
+	    units, protected, spared;
 };
 
 static void check_tables(struct made *made, __u64 seed, const struct tables *tables,
@@ -232,6 +238,8 @@ static void check_tables(struct made *made, __u64 seed, const struct tables *tab
 		seen->defaulted += naive.action == WEIR_ACT_DEFAULT;
 		seen->failsafe += naive.action == WEIR_ACT_FAILSAFE;
 		seen->limited += naive.nr_limits > 0;
+		seen->protected += naive.protect > 0;
+		seen->spared += naive.source_spared;
 		seen->zoned += zone > 0;
 		seen->units += packet.source.byte[12] == 127 || packet.destination.byte[12] == 127;
 		seen->later += naive.action == WEIR_ACT_LATER;
@@ -290,14 +298,15 @@ static void test_tables_say_what_a_walk_over_all_rules_says(void **state)
 		check_policy(seed + i, 1, &seen);
 	print_message(
 	    "tables %zu, refused %zu; packets: allowed %zu, denied %zu, by default %zu, failsafe %zu, "
-	    "limited %zu, in zones %zu, judged later %zu, of units %zu\n",
+	    "limited %zu, in zones %zu, judged later %zu, of units %zu, protected %zu, spared %zu\n",
 	    seen.built, seen.refused, seen.allowed, seen.denied, seen.defaulted, seen.failsafe,
-	    seen.limited, seen.zoned, seen.later, seen.units);
+	    seen.limited, seen.zoned, seen.later, seen.units, seen.protected, seen.spared);
 	if (n < 1000)
 		return;
 	assert_true(seen.built > n);
 	assert_true(seen.exact > n / 2 && seen.built - seen.exact > n / 2);
 	assert_true(seen.allowed > n && seen.denied > n && seen.defaulted > n);
+	assert_true(seen.protected > n / 100 && seen.spared > n / 10);
 	assert_true(seen.later > n / 50 && seen.units > n / 10);
 	assert_true(seen.failsafe > n / 50 && seen.limited > n / 10 && seen.zoned > n / 10);
 }

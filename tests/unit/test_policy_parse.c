@@ -317,7 +317,7 @@ static void services_of_all_kinds_are_read(void **state)
 	    {"icmpv6/packet-too-big", 58, 2, 2},
 	    {"icmpv6/echo-request", 58, 128, 128},
 	    {"icmpv6/nd-neighbor-solicit", 58, 135, 135},
-	    {"icmpv6/nd-redirect", 58, 137, 137},
+	    {"icmpv6/nd-router-advert", 58, 134, 134},
 	    {"icmpv6/mld-listener-reduction", 58, 132, 132},
 	    {"proto/47", 47, PORT_ANY, PORT_ANY},
 	    {"proto/6", 6, PORT_ANY, PORT_ANY},
@@ -365,6 +365,33 @@ static void interfaces_and_failsafe_are_read(void **state)
 	policy = parse("failsafe: []\n");
 	assert_true(policy->has_failsafe);
 	assert_int_equal(policy->nr_failsafe, 0);
+	policy_free(policy);
+}
+
+static void vlans_and_protected_services_are_read(void **state)
+{
+	struct policy *policy = parse("interfaces: [{name: 'eth*', antispoof: loose}, eth0]\n"
+				      "vlans: [5, 100-200]\n"
+				      "protect:\n"
+				      "  - {port: tcp/443, syn_cookies: {above: 10000/second}}\n"
+				      "  - {to: {interface: eth0}, port: [tcp/80, tcp/8000-8010],\n"
+				      "     syn_cookies: {above: 300/m}}\n");
+
+	assert_int_equal(policy->interface[0].antispoof, WEIR_ANTISPOOF_LOOSE);
+	assert_int_equal(policy->interface[1].antispoof, WEIR_ANTISPOOF_OFF);
+	assert_int_equal(policy->nr_vlans, 2);
+	assert_int_equal(policy->vlan[0].last, 5);
+	assert_int_equal(policy->vlan[1].first, 100);
+	assert_int_equal(policy->vlan[1].last, 200);
+	assert_int_equal(policy->vlan[1].at.column, 12);
+	assert_int_equal(policy->nr_protects, 2);
+	assert_int_equal(policy->protect[0].to.item[0].kind, ITEM_SELF);
+	assert_int_equal(policy->protect[0].rate, 10000);
+	assert_int_equal(policy->protect[0].period_ns, 1000000000);
+	assert_int_equal(policy->protect[1].to.item[0].kind, ITEM_INTERFACE);
+	assert_int_equal(policy->protect[1].port.n, 2);
+	assert_int_equal(policy->protect[1].period_ns, 60000000000);
+	assert_int_equal(policy->protect[1].at.line, 5);
 	policy_free(policy);
 }
 
@@ -605,6 +632,7 @@ int main(void)
 	    cmocka_unit_test(items_of_all_kinds_are_read),
 	    cmocka_unit_test(services_of_all_kinds_are_read),
 	    cmocka_unit_test(interfaces_and_failsafe_are_read),
+	    cmocka_unit_test(vlans_and_protected_services_are_read),
 	    cmocka_unit_test(tests_and_audit_are_read),
 	    cmocka_unit_test(several_files_add_up),
 	    cmocka_unit_test(the_hash_is_that_of_the_file),

@@ -123,7 +123,7 @@ static void gen_port(FILE *out, bool tcp_only)
 		fprintf(out, "%s", ONE_OF("any", "icmp", "icmpv6", "tcp", "udp"));
 		return;
 	case 3:
-		fprintf(out, "icmp/%u", pick(256));
+		fprintf(out, "icmp/%u", 19 + pick(237)); /* 4, 5, 13..18 never pass */
 		return;
 	case 4:
 		fprintf(out, "icmpv6/%u-%u", pick(100), 100 + pick(156));
@@ -291,8 +291,11 @@ static void gen_settings(FILE *out)
 		fprintf(out, "timeouts: {%s, udp: %us, half_open: 1m}\n",
 			ONE_OF("tcp: 2h", "tcp: 86400s", "icmp: 1s"), 1 + pick(500));
 	if (pick(2))
-		fprintf(out, "interfaces: [eth0, {name: 'wg*', xdp: %s}]\n",
-			ONE_OF("auto", "native", "generic", "off"));
+		fprintf(out, "interfaces: [eth0, {name: 'wg*', xdp: %s, antispoof: %s}]\n",
+			ONE_OF("auto", "native", "generic", "off"),
+			ONE_OF("strict", "loose", "off"));
+	if (pick(2))
+		fprintf(out, "vlans: %s\n", ONE_OF("5", "[1, 4094]", "[7, 100-200, 5]", "[]"));
 	if (pick(2))
 		fputs("workloads: ['veth*', \"we\\\"ird*\"]\n", out);
 	if (pick(2))
@@ -309,6 +312,29 @@ static void gen_settings(FILE *out)
 		if (pick(2))
 			fputs("  file: \"/var/log/we \\\"ir\\\\.jsonl\"\n  retention: 90d\n", out);
 	}
+}
+
+/* A policy with units, or with what NAT hands on, protects nothing: these are policies of their own. */
+static char *generate_protect(void)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	assert_non_null(out);
+	fputs("protect:\n", out);
+	for (unsigned int n = 1 + pick(16); n > 0; n--) {
+		fprintf(out, "  - {syn_cookies: {above: %u/%s}, port: [tcp/%u, tcp/1-%u]",
+			1 + pick(1000000), ONE_OF("s", "minute", "hour", "day"), pick(65536),
+			1 + pick(65535));
+		if (pick(2))
+			fprintf(out, ", to: %s",
+				ONE_OF("self", "[{interface: eth0}, self]", "{interface: wg0}"));
+		fputs("}\n", out);
+	}
+	fputs("allow: [{port: tcp}]\n", out);
+	assert_int_equal(fclose(out), 0);
+	return text;
 }
 
 /* Names that a policy of any length has: seg0, and a rule "always". */
@@ -432,6 +458,7 @@ static void same_interfaces(const struct interface_rule *a, size_t na,
 	for (size_t i = 0; i < na; i++) {
 		assert_string_equal(a[i].pattern, b[i].pattern);
 		assert_int_equal(a[i].xdp, b[i].xdp);
+		assert_int_equal(a[i].antispoof, b[i].antispoof);
 	}
 }
 
@@ -536,6 +563,22 @@ static void same_service_rules(const struct policy *a, const struct policy *b)
 	}
 }
 
+static void same_guards(const struct policy *a, const struct policy *b)
+{
+	assert_int_equal(a->nr_vlans, b->nr_vlans);
+	for (size_t i = 0; i < a->nr_vlans; i++) {
+		assert_int_equal(a->vlan[i].first, b->vlan[i].first);
+		assert_int_equal(a->vlan[i].last, b->vlan[i].last);
+	}
+	assert_int_equal(a->nr_protects, b->nr_protects);
+	for (size_t i = 0; i < a->nr_protects; i++) {
+		same_items(&a->protect[i].to, &b->protect[i].to);
+		same_services(&a->protect[i].port, &b->protect[i].port);
+		assert_int_equal(a->protect[i].rate, b->protect[i].rate);
+		assert_int_equal(a->protect[i].period_ns, b->protect[i].period_ns);
+	}
+}
+
 static void same_policy(const struct policy *a, const struct policy *b)
 {
 	same_interfaces(a->interface, a->nr_interfaces, b->interface, b->nr_interfaces);
@@ -551,6 +594,7 @@ static void same_policy(const struct policy *a, const struct policy *b)
 	for (size_t i = 0; i < a->nr_limits; i++)
 		same_limit(&a->limit[i], &b->limit[i]);
 	same_service_rules(a, b);
+	same_guards(a, b);
 	assert_memory_equal(&a->timeouts, &b->timeouts, sizeof(a->timeouts));
 	same_text(a->audit.file, b->audit.file);
 	assert_int_equal(a->audit.rotate_bytes, b->audit.rotate_bytes);
@@ -605,6 +649,18 @@ static void canonical_text_of_generated_policies_gives_them_back(void **state)
 	}
 }
 
+static void canonical_text_of_protected_services_gives_them_back(void **state)
+{
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		char *text;
+
+		seed = i;
+		text = generate_protect();
+		check_text(text);
+		free(text);
+	}
+}
+
 static void canonical_text_of_the_ready_made_policies_gives_them_back(void **state)
 {
 	static const char *const files[] = {"scripts/policies/kato.yaml",
@@ -625,7 +681,7 @@ static void canonical_text_is_explicit_and_in_fixed_order(void **state)
 {
 	static const char want[] =
 	    "interfaces:\n"
-	    "  - {name: \"eth0\", xdp: auto}\n"
+	    "  - {name: \"eth0\", xdp: auto, antispoof: off}\n"
 	    "default: {ingress: deny, egress: allow, forward: deny}\n"
 	    "mode: enforce\n"
 	    "segments:\n"
@@ -672,6 +728,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(canonical_text_of_generated_policies_gives_them_back),
+	    cmocka_unit_test(canonical_text_of_protected_services_gives_them_back),
 	    cmocka_unit_test(canonical_text_of_the_ready_made_policies_gives_them_back),
 	    cmocka_unit_test(canonical_text_is_explicit_and_in_fixed_order),
 	};

@@ -174,10 +174,28 @@ static bool to_self(const struct builder *b, const struct match *match, const st
 	return b->sets.set[match->to].base >> WEIR_SELF & 1;
 }
 
+/* "0.0.0.0/0" is another word for anybody. */
+static bool lists_all(const struct builder *b, const struct items *items)
+{
+	for (size_t i = 0; i < items->n; i++) {
+		const struct item *item = &items->item[i];
+		const struct segment *segment =
+		    item->kind == ITEM_SEGMENT ? policy_segment(b->policy, item->name) : NULL;
+
+		if (item->kind == ITEM_PREFIX && item->prefix.length == 0)
+			return true;
+		if (segment && lists_all(b, &segment->members))
+			return true;
+	}
+	return false;
+}
+
 /* A set that holds all the world but some is nobody in particular. */
 static void spare(struct builder *b, __u32 set)
 {
-	b->spared[set] = !(b->sets.set[set].base >> WEIR_OTHER & 1);
+	const struct set *s = &b->sets.set[set];
+
+	b->spared[set] = !(s->base >> WEIR_OTHER & 1) && !lists_all(b, s->list[SET_IN]);
 }
 
 /*

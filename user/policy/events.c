@@ -2,13 +2,36 @@
 #include "policy/events.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 #include <libfyaml.h>
 
-/* What the library found wrong: the first of its errors. */
-static int first_error(struct fy_diag *collected, const char *file, struct diag *diag)
+/* The library may place what is missing at the end on a line behind it: no farther than behind the last character. */
+static void keep_inside(struct position *at, const char *text, size_t len)
 {
-	struct position at = {.file = file};
+	struct position end = {.line = 1, .column = 1};
+
+	for (size_t i = 0; i < len; i++, end.column++) {
+		bool crlf = text[i] == '\r' && i + 1 < len && text[i + 1] == '\n';
+
+		if ((text[i] != '\n' && text[i] != '\r') || crlf)
+			continue;
+		if (end.line == at->line)
+			break;
+		end.line++;
+		end.column = 0;
+	}
+	if (at->line > end.line || (at->line == end.line && at->column > end.column)) {
+		at->line = end.line;
+		at->column = end.column;
+	}
+}
+
+/* What the library found wrong: the first of its errors. */
+static int first_error(struct fy_diag *collected, const char *text, size_t len, const char *file,
+		       struct diag *diag)
+{
+	struct position at = {.file = file, .line = 1, .column = 1};
 	struct fy_diag_error *error;
 	void *iterator = NULL;
 
@@ -18,6 +41,7 @@ static int first_error(struct fy_diag *collected, const char *file, struct diag 
 	if (error->line > 0) {
 		at.line = error->line;
 		at.column = error->column > 0 ? error->column : 1;
+		keep_inside(&at, text, len);
 	}
 	return diag_fail(diag, -EINVAL, &at, "this is not valid YAML: %s", error->msg);
 }
@@ -46,7 +70,8 @@ int yaml_events(const char *text, size_t len, const char *file,
 	if (parser && !fy_parser_set_string(parser, text, len)) {
 		do {
 			event = fy_parser_parse(parser);
-			err = event ? each(arg, event) : first_error(config.diag, file, diag);
+			err = event ? each(arg, event)
+				    : first_error(config.diag, text, len, file, diag);
 			if (event)
 				fy_parser_event_free(parser, event);
 		} while (!err);

@@ -16,6 +16,7 @@
 static const struct key policy_keys[] = {
     {"interfaces", read_interfaces},
     {"workloads", read_workloads},
+    {"vlans", read_vlans},
     {"default", read_default},
     {"defaults", read_defaults},
     {"failsafe", read_failsafe},
@@ -27,12 +28,11 @@ static const struct key policy_keys[] = {
     {"never_block", read_never_block},
     {"blocks_survive_reboot", read_survive},
     {"limits", read_limits},
+    {"protect", read_protect},
     {"services", read_service_rules},
     {"timeouts", read_timeouts},
     {"audit", read_audit},
     {"tests", read_tests},
-    {"vlans", read_vlans},
-    {"protect", read_protect},
     {},
 };
 const struct scope scope_policy = {"policy", policy_keys};

@@ -126,6 +126,7 @@ static int check_ports(struct reader *reader, const struct protect_rule *rule)
 static int finish(struct reader *reader, const struct node *node, struct draft *draft)
 {
 	struct protect_rule *rule = draft->rule;
+	struct rate rate;
 	int err = 0;
 
 	if (!rule->port.n || !draft->cookies)
@@ -141,6 +142,11 @@ static int finish(struct reader *reader, const struct node *node, struct draft *
 		err = check_to(reader, rule);
 	if (!err)
 		err = check_ports(reader, rule);
+	if (!err && draft->above->kind == NODE_SCALAR &&
+	    !units_parse_rate(draft->above->text, &rate, NULL) && rate.bytes)
+		err = reject(reader, &draft->above->at,
+			     "above \"%.64s\" counts bytes; SYNs are counted like 10000/second",
+			     draft->above->text);
 	return err ? err
 		   : read_rate(reader, draft->above, "above", false, &rule->rate, &rule->period_ns);
 }
@@ -170,15 +176,16 @@ int read_protect(struct reader *reader, const struct node *key, const struct nod
 	return read_list(reader, key, value, one_protect, NULL);
 }
 
-static bool overlap(const struct services *a, const struct services *b)
+/* The first of @a that @b has some of, or NULL. */
+static const struct service *overlap(const struct services *a, const struct services *b)
 {
 	for (size_t i = 0; i < a->n; i++)
 		for (size_t j = 0; j < b->n; j++)
 			if (a->service[i].proto == b->service[j].proto &&
 			    a->service[i].first <= b->service[j].last &&
 			    b->service[j].first <= a->service[i].last)
-				return true;
-	return false;
+				return &a->service[i];
+	return NULL;
 }
 
 /* Cookies are sent by XDP alone. */
@@ -224,10 +231,12 @@ int check_protect(const struct policy *policy, struct diag *diag)
 		for (size_t j = 0; j < policy->nr_rules; j++) {
 			const struct rule *rule = &policy->rule[j];
 
-			if (rule->action == RULE_ALLOW &&
-			    overlap(&policy->protect[i].port, &rule->published))
+			const struct service *port =
+			    overlap(&policy->protect[i].port, &rule->published);
+
+			if (port && rule->action == RULE_ALLOW)
 				return diag_fail(
-				    diag, -EINVAL, &policy->protect[i].port.service[0].at,
+				    diag, -EINVAL, &port->at,
 				    "protect: NAT hands this port on to somebody else (published at %s:%u:%u), and no socket of this node takes its cookies",
 				    rule->at.file, rule->at.line, rule->at.column);
 		}

@@ -324,7 +324,8 @@ static int check_text(struct build *build)
 		if ((p[i] < 0x20 && !strchr("\t\n\r", p[i])) || p[i] == 0x7f || !p[i])
 			return diag_fail(build->diag, -EINVAL, &at,
 					 "control character 0x%02x in the file", p[i]);
-		if (p[i] == '\n') {
+		/* The library takes a lone carriage return for a line's end, too. */
+		if (p[i] == '\n' || (p[i] == '\r' && (i + 1 == build->len || p[i + 1] != '\n'))) {
 			at.line++;
 			at.column = 0;
 		}
