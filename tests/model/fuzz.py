@@ -359,6 +359,14 @@ ELSEWHERE = {"no_policy": "a policy is always loaded", "flow_full": "tests/prog"
              "block_added": "a notice", "block_full": "a notice", "overflow_used": "a notice"}
 
 
+def tell_progress(total, wanted, policies, seconds, wrong):
+    """On a terminal one line that changes; elsewhere a line each minute."""
+    rate = total / seconds
+    left = max(0, wanted - total) / rate if rate else 0
+    text = f"{total} of {wanted} frames, {policies} policies, {rate:.0f}/s, {left // 60:.0f}:{left % 60:02.0f} left, {wrong} disagreements"
+    print(f"\r{text} \r" if sys.stderr.isatty() else text, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+
+
 def fuzz(args):
     jobs, results = multiprocessing.Queue(), multiprocessing.Queue()
     jobs.cancel_join_thread()  # what nobody takes must not keep us
@@ -373,7 +381,7 @@ def fuzz(args):
     for _ in workers:
         jobs.put(None)
     begin, total, wrong, seen, labels, cases = time.monotonic(), 0, 0, {}, set(), []
-    alive, told, digests = len(workers), 0, {}
+    alive, told, digests = len(workers), begin, {}
     while alive:
         try:
             got = results.get(timeout=5)
@@ -396,11 +404,9 @@ def fuzz(args):
             cases.append(path)
             print(f"disagreement: programs {'pass' if label[0] else 'drop'} {label[1]} at {label[2]}, "
                   f"model {'pass' if label[3] else 'drop'} {'|'.join(label[4])} ({label[5]}): {path}", flush=True)
-        if sys.stderr.isatty() and time.monotonic() - told > 2:
+        if time.monotonic() - told > (2 if sys.stderr.isatty() else 60):
             told = time.monotonic()
-            rate = total / (told - begin)
-            progress = f"\r{total} frames, {len(digests)} policies, {rate:.0f}/s, {wrong} disagreements\r"
-            print(progress, end="", file=sys.stderr, flush=True)
+            tell_progress(total, args.frames, len(digests), told - begin, wrong)
     frames = hashlib.sha256(b"".join(digests[seed] for seed in sorted(digests))).hexdigest()[:16]
     print(table(seen))
     missing = [n for v, n in sorted(REASONS.items()) if n and n not in ELSEWHERE and not any(v == k[0] for k in seen)]

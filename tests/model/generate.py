@@ -709,7 +709,7 @@ def wrap(r, w, ip, ethertype, odd):
     if w.hooks is AROUND_BRIDGE and w.hook == WL_OUT and odd and chance(r, 6):
         target = r.choice([BRIDGE_MAC, PEER_MAC])
     if odd and chance(r, 12):
-        target = r.choice([b"\xff" * 6, b"\x33\x33\x00\x00\x00\x01", b"\x01\x00\x5e\x00\x00\x01"])
+        target = r.choice([b"\xff" * 6, PEER_MAC, b"\x33\x33\x00\x00\x00\x01", b"\x01\x00\x5e\x00\x00\x01"])
     out = frame(ip, source, target, ethertype, tags(r) if odd and chance(r, 4) else ())
     if chance(r, 3) and len(out) < 60:
         out += bytes(60 - len(out))
@@ -930,6 +930,7 @@ def sequence(r, hooks=EVERYWHERE):
             w.dst, w.src, w.arrived, w.at = out, SELVES[w.family][0], HERE, NIC
     back = w.reversed()
     tagged = r.choice(VIDS) if chance(r, 15) else 0
+    aside = chance(r, 30)  # to somebody else's MAC
     ops = []
     order = r.choice(ORDERS)
     for step in order:
@@ -967,6 +968,8 @@ def sequence(r, hooks=EVERYWHERE):
             here, content = (w, back)[step % 2], parts[step]
         data = packet(here, *content, **fields)
         tag = None
+        if aside and here.hook in (XDP, NIC_IN):
+            data = PEER_MAC + data[6:]
         if tagged:
             data, tag = beside(r, here.hook, data[:12] + pack(">HH", 0x8100, tagged) + data[12:])
         ops.append(("F", data, here.hook, here.at, here.arrived, tag))

@@ -52,6 +52,7 @@ ROUTES = [
         ("100.64.0.0/10", None), ("fc00::/7", None),
     )
 ]  # fmt: skip
+PORTS = (NIC2,)  # what they carry may stay on their link
 SAME_PATH = {"nic": ("nic", "vlan"), "nic2": ("nic2", "bridge")}
 ALL_DHCP = packed("ff02::1:2")
 NOTHING = frozenset()
@@ -211,6 +212,7 @@ class Model:
         self.scope, self.where = at, (hook, arrived)
         if p.vlan and (hook >= WL_OUT or p.vlan not in self.policy.vlans):
             p.bad.add("vlan")
+        p.elsewhere = hook in (XDP, NIC_IN) and at not in PORTS and self.is_anothers_mac(p.dmac)
         if p.bad:
             reasons = p.bad | p.may_drop
             if p.family and p.src:  # which comes first is not said
@@ -220,11 +222,19 @@ class Model:
             outcomes = self.judge_packet(p, hook, at, arrived)
             if p.may_drop:
                 outcomes.append(drop(*p.may_drop, why="may drop"))
+            if p.elsewhere:
+                for outcome in outcomes:
+                    outcome.effects = ()
         if self.policy.monitor:
             # Whether state is made of what would be dropped is not said: what follows may be judged with it or without.
             loose = OK | {"limit", "limit_overflow", "auto_blocked"} if not p.bad else NOTHING
             outcomes = [Outcome(True, o.reasons | loose, None, o.effects, o.why) for o in outcomes]
         return p, outcomes
+
+    @staticmethod
+    def is_anothers_mac(mac):
+        """A-8: filtered, but it leaves nothing behind."""
+        return not mac[0] & 1 and any(mac) and mac != NIC_MAC
 
     def judge_packet(self, p, hook, at, arrived):
         if hook >= BR_IN:
@@ -328,7 +338,9 @@ class Model:
         refused = set()
         if hook not in (XDP, NIC_IN, NIC_OUT):
             return refused
-        if dst.kind != SELF and homes and homes[0][0] == HOME_FORWARD or (dst.kind == WORKLOAD and hook != NIC_OUT):
+        forwarded = homes[0][0] == HOME_FORWARD if homes else hook != NIC_OUT and dst.kind == WORKLOAD
+        came = arrived if hook == NIC_OUT else at
+        if forwarded and came not in PORTS and not (hook == NIC_OUT and self.kind(p.src, at) == SELF):
             if is_on_link_only(p.src):
                 refused.add("martian_source")
             if is_on_link_only(p.dst):
@@ -392,6 +404,10 @@ class Model:
         if blocked:
             refused.add("blocked")
         hidden = src.anonymous or (hook == NIC_OUT and arrived != HERE)
+        if hidden and homes and is_on_link_only(p.dst) and src.anonymous and not refused:
+            # Forwarded and masqueraded to a link-local address: whether that is forbidden is not said.
+            rest = self.unblocked(p, hook, at, arrived, src, dst, homes, refused, False)
+            return [drop("martian_destination"), *rest]
         alias = End(src.address, OTHER if src.kind == SELF else self.kind(src.address, at))
         if hidden and blocked != (self.is_blocked(alias) or self.is_blocked(dst)):
             # never_block names this node; whether that is so of a source that hides another is not said
@@ -424,7 +440,7 @@ class Model:
                 return [through] + self.combine(p, homes)
             return self.combine(p, homes) if self.settled_before(p, *homes[0][2:5]) else [through]
         if hook == XDP and homes and homes[0][0] == HOME_SELF_IN and p.proto == TCP and p.fragment != "later":
-            entry = None if self.policy.monitor else self.policy.protects(dst, TCP, p.dport)
+            entry = None if self.policy.monitor or p.elsewhere else self.policy.protects(dst, TCP, p.dport)
             if entry:
                 return self.protected(p, entry, homes)
         if not homes:
@@ -1024,7 +1040,7 @@ class Model:
         """All are looked at before any is charged; which of several that may refuse did so is not to be seen."""
         now = self.now * 16
         refusals, taken = [], []
-        for limit, key, exempt in charge:
+        for limit, key, exempt in () if p.elsewhere else charge:
             if self.auto.get((limit.name, key), 0) > self.now and not exempt:
                 return refusals + [Outcome(False, frozenset(("auto_blocked",)), None, effects, why)]
             cost, tolerance = self.cost(limit, p), self.interval(limit) * limit.burst

@@ -43,6 +43,7 @@ class Packet:
         self.payload = b""
         self.arp = None  # op, sender, target
         self.tagged = False
+        self.elsewhere = False  # to a MAC that is not the interface's
         self.vlan = 0  # of the one tag that names a VLAN
 
     @property
