@@ -7,6 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 O ?= build
 V ?= 0
 DEBUG ?= 0
+FUZZ ?= 0
 PREFIX ?= /usr/local
 DESTDIR ?=
 CC ?= gcc
@@ -31,6 +32,9 @@ CFLAGS += -std=gnu11 -Wall -Wextra -Wmissing-prototypes -Wshadow -Wstrict-protot
 ifeq ($(DEBUG),1)
 CFLAGS += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=address,undefined
+else ifeq ($(FUZZ),1)
+# Counts where a run comes by; the targets alone link libFuzzer's main().
+CFLAGS += -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 else
 CFLAGS += -fstack-protector-strong -D_FORTIFY_SOURCE=2
 endif
@@ -105,7 +109,7 @@ endef
 $(foreach t,$(UNIT_SRC),$(eval $(call test_rule,$(basename $(t)),$(call layers_upto,$(call layer_of,$(t))))))
 $(filter $(O)/tests/unit/test_compile_%,$(UNIT)): $(O)/tests/unit/naive.o $(O)/tests/unit/compile_policy.o
 $(O)/tests/unit/test_bpf_parse: $(O)/tests/prog/packets.o $(O)/tests/prog/packet_cases.o
-$(O)/tests/prog/harness.o: | $(SKELETONS)
+$(patsubst %.c,$(O)/%.o,$(filter-out tests/prog/packet%.c,$(wildcard tests/prog/*.c))): | $(SKELETONS)
 $(foreach t,$(PROG_SRC),$(eval $(call test_rule,$(basename $(t)),audit names kernel compile policy base)))
 
 # Runs frames through the programs for the model in tests/model.
@@ -116,7 +120,25 @@ $(RUNNER): $(O)/tests/model/runner.o $(O)/tests/prog/libshared.a $(foreach l,ker
 $(O)/tests/model/runner.o: CPPFLAGS += -Itests/prog
 $(O)/tests/model/runner.o: | $(SKELETONS)
 
-.PHONY: unit-programs prog-programs
+# libFuzzer targets (see fuzz-user): built with FUZZ=1 CC=clang in a directory of their own.
+FUZZ_TARGETS := compose event packet policy
+FUZZERS := $(addprefix $(O)/tests/fuzz/,$(FUZZ_TARGETS))
+$(O)/tests/fuzz/compose: $(foreach l,import policy base,$(O)/lib$(l).a)
+$(O)/tests/fuzz/event: $(O)/user/audit/decode.o $(O)/user/audit/format.o $(O)/libbase.a
+$(O)/tests/fuzz/packet: $(O)/tests/fuzz/reference.o
+$(O)/tests/fuzz/policy: $(addprefix $(O)/tests/unit/,naive.o compile_policy.o) $(foreach l,compile policy base,$(O)/lib$(l).a)
+$(O)/tests/fuzz/policy.o: CPPFLAGS += -Itests/unit
+$(FUZZERS): %: %.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(filter-out -lbpf -lelf,$(LIBS))
+# What the tests' packets are as inputs.
+$(O)/tests/fuzz/seeds: $(addprefix $(O)/tests/,fuzz/seeds.o prog/packets.o prog/packet_cases.o)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=address,undefined -o $@ $^
+$(O)/tests/fuzz/seeds.o: CPPFLAGS += -Itests/prog
+
+.PHONY: unit-programs prog-programs fuzz-programs
+fuzz-programs: $(FUZZERS) $(O)/tests/fuzz/seeds
 unit-programs: $(UNIT)
 prog-programs: $(PROG) $(RUNNER)
 
@@ -137,6 +159,7 @@ test: ## install what is needed, build, run all tests (root)
 	@scripts/install-deps.sh
 	$(call submake,$(O)) all prog-programs
 	$(call submake,$(O)/asan) DEBUG=1 unit-programs
+	$(call submake,$(O)/fuzz) FUZZ=1 CC=$(CLANG) fuzz-programs
 	@O='$(O)' tests/run.sh
 
 .PHONY: test-docker
@@ -144,6 +167,24 @@ test-docker: ## run the tests that need a real Docker engine (root; STARTS=1000,
 	@scripts/install-deps.sh docker || scripts/install-deps.sh
 	$(call submake,$(O)) all
 	@O='$(O)' STARTS='$(STARTS)' tests/docker/run $(TESTS)
+
+# What tests/kernels/ runs in other kernels, one directory a compiler of the kernel programs.
+MEASURE := $(O)/tests/kernels/measure
+$(MEASURE): $(O)/tests/kernels/measure.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -lbpf -lelf -lz
+.PHONY: kernel-programs
+kernel-programs: $(O)/weir $(PROG) $(MEASURE)
+
+.PHONY: test-kernels
+test-kernels: ## run the kernel programs in other kernels (root; KERNELS="6.1 6.12 newest running" COMPILERS="clang-14 clang-19")
+	@scripts/install-deps.sh kernels
+	@O='$(O)' KERNELS='$(KERNELS)' COMPILERS='$(COMPILERS)' tests/kernels/run.sh $(CELLS)
+
+.PHONY: kernel-table
+kernel-table: ## what each kernel's verifier says of each program, written into README.md (root; as test-kernels)
+	@scripts/install-deps.sh kernels
+	@O='$(O)' KERNELS='$(KERNELS)' COMPILERS='$(COMPILERS)' tests/kernels/table.sh
 
 .PHONY: demo
 demo: ## install what is needed, build, show a policy at work in namespaces (root, two minutes)
@@ -193,6 +234,12 @@ mutants: ## plant bugs (tests/mutants/*.patch), say which of tests, proofs and f
 	$(call submake,$(O)) all
 	@O='$(O)' tests/mutants/run.sh $(ONLY)
 
+.PHONY: fuzz-user
+fuzz-user: ## fuzz the readers of policies, events, frames, compose files (TIME=60 seconds each; TARGETS="policy event")
+	@scripts/install-deps.sh
+	$(call submake,$(O)/fuzz) FUZZ=1 CC=$(CLANG) fuzz-programs
+	@O='$(O)' tests/fuzz/run.sh $(or $(TIME),60) $(TARGETS)
+
 .PHONY: check
 check: $(SKELETONS) ## formatting, static analysis, layers, manual pages
 	@O='$(O)' scripts/check.sh
@@ -219,4 +266,4 @@ help: ## this list
 	@echo 'make TARGET [O=build] [V=1] [DEBUG=1] [PREFIX=/usr/local] [DESTDIR=]'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | sed 's|$$(O)|$(O)|' | awk -F'\t' '{ printf "  %-11s %s\n", $$1, $$2 }'
 
--include $(shell test -d $(O) && find $(O) \( -path $(O)/asan -o -path $(O)/proof \) -prune -o -name '*.d' -print)
+-include $(shell test -d $(O) && find $(O) \( -path $(O)/asan -o -path $(O)/fuzz -o -path $(O)/proof \) -prune -o -name '*.d' -print)

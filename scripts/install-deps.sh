@@ -1,23 +1,27 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# install-deps.sh [--check] [docker] - the Debian packages that weir's build, tests and demo need (Debian 12 and 13).
+# install-deps.sh [--check] [docker] [kernels] - the Debian packages that weir's build, tests and demo need (Debian 12 and 13).
 #
 # Quick when everything is there. Starts no service: nginx, redis, dnsmasq and the Docker engine are only run by tests, as
 # processes.
 # --check: install nothing; say what is missing and fail.
 # docker: also what the tests and the demo with a real Docker engine need.
+# kernels: also what the tests in other kernels need, and a second compiler of the kernel programs.
 set -euo pipefail
 
 build=(gcc libc6-dev make clang llvm bpftool pkg-config
 	libbpf-dev libelf-dev zlib1g-dev libfyaml-dev libjansson-dev libmnl-dev libssl-dev libcurl4-openssl-dev libc-ares-dev)
-tests=(libcmocka-dev iproute2 nftables procps curl python3 nginx-light redis-server dnsmasq-base)
+tests=(libcmocka-dev libclang-rt-dev iproute2 nftables procps curl python3 nginx-light redis-server dnsmasq-base)
 checks=(shellcheck clang-tidy mandoc)
 # Not in every release: `make check` formats with 14 or says why not, `make proof` says what it misses.
 optional=(clang-format-14 spin cbmc)
 docker=(docker.io docker-compose iptables busybox-static python3-yaml)
 # The engine's command line is a package of its own in Debian 13.
 docker_optional=(docker-cli)
+kernels=(qemu-system-x86 busybox-static xz-utils zstd debian-archive-keyring)
+# Debian 13's own compiler; Debian 12 has it beside 14.
+kernels_optional=(clang-19)
 # Packages that would start a daemon, and its units.
 declare -A service=([nginx-light]=nginx [redis-server]=redis-server [docker.io]='docker.socket docker containerd')
 
@@ -74,7 +78,11 @@ for word in "$@"; do
 		tests+=("${docker[@]}")
 		command -v docker >/dev/null || optional+=("${docker_optional[@]}")
 		;;
-	*) fail "usage: install-deps.sh [--check] [docker]" ;;
+	kernels)
+		tests+=("${kernels[@]}")
+		optional+=("${kernels_optional[@]}")
+		;;
+	*) fail "usage: install-deps.sh [--check] [docker] [kernels]" ;;
 	esac
 done
 

@@ -1,12 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# run.sh [unit|prog|model|e2e|docker|NAME]... - run weir's tests (without arguments all but docker), count, close with one line:
+# run.sh [unit|prog|model|fuzz|e2e|docker|NAME]... - run weir's tests (without arguments all but docker), count, close
+# with one line:
 #
 #   N passed, N failed, N skipped
 #
 # unit/  tests/unit/test_*.c, built with ASan and UBSan in $O/asan; prog/  tests/prog/test_*.c and executable scripts;
-# model/ tests/model/fuzz-short; e2e/  executable tests/e2e/*.sh; docker/  executable tests/docker/*.sh (by tests/docker/run).
+# model/ tests/model/fuzz-short; fuzz/ tests/fuzz/short; e2e/  executable tests/e2e/*.sh; docker/  executable
+# tests/docker/*.sh (by tests/docker/run).
 # Each reports lines in TAP's manner: "ok NAME", "not ok NAME", "skip NAME: reason" ("ok NAME # SKIP reason"). Exit 77 is
 # a skip of the whole, its last line the reason; any other exit without a "not ok" is one more failure. A test that says
 # nothing counts as one. Exit status 1 when anything failed or nothing ran.
@@ -182,7 +184,7 @@ main() {
 		name=$(basename "$path" .c)
 		if [ -e "$path" ] && wanted prog "$name" "$@"; then run_one prog "$name" "$O/tests/prog/$name"; fi
 	done
-	for path in tests/prog/* tests/model/fuzz-short tests/e2e/*.sh; do
+	for path in tests/prog/* tests/model/fuzz-short tests/fuzz/short tests/e2e/*.sh; do
 		name=$(basename "$path" .sh)
 		if [ -f "$path" ] && [ -x "$path" ] && wanted "$(basename "$(dirname "$path")")" "$name" "$@"; then
 			run_one "$(basename "$(dirname "$path")")" "$name" "$path"
