@@ -330,6 +330,18 @@ void watch_port(__u32 ifindex, __s32 nsid)
 	assert_int_equal(bpf_map_update_elem(map_fd("weir_iface"), &ifindex, &iface, 0), 0);
 }
 
+void watch_paths(__u32 ifindex, enum weir_antispoof mode, __u32 master, __u32 lower)
+{
+	struct weir_iface iface = {.flags = WEIR_IF_NIC,
+				   .nsid = -1,
+				   .antispoof = {mode, mode},
+				   .master = master,
+				   .lower = lower};
+
+	memcpy(iface.mac, NIC_MAC, 6);
+	assert_int_equal(bpf_map_update_elem(map_fd("weir_iface"), &ifindex, &iface, 0), 0);
+}
+
 void unwatch(__u32 ifindex)
 {
 	assert_int_equal(bpf_map_delete_elem(map_fd("weir_iface"), &ifindex), 0);

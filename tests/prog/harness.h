@@ -87,6 +87,8 @@ void watch(__u32 ifindex, __u32 flags, __s32 nsid);
 /** watch_port() - a workload as a port of the guarded bridge world.br; unwatch() - an interface that nobody knows. */
 void watch_port(__u32 ifindex, __s32 nsid);
 void unwatch(__u32 ifindex);
+/** watch_paths() - a NIC with antispoof; @master: what it is a port of, @lower: the device that it is a VLAN on, 0: none. */
+void watch_paths(__u32 ifindex, enum weir_antispoof mode, __u32 master, __u32 lower);
 
 /** own_unit() - sockets made in @cgroup are of a unit: 1 is web.service, 2 dns.service in policies; 0: of none. */
 void own_unit(__u64 cgroup, __u32 unit);
