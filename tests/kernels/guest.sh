@@ -6,7 +6,8 @@
 # In the guest /weir is this source tree's tests, /weir/build the programs of BUILD (weir, its objects, the tests), and the
 # rest this machine's own tools: shell, iproute2, nftables, bpftool, Python. Everything is memory, and COMMAND runs as root in
 # /weir. Its output comes as it is written; what it leaves in /out is in OUT afterwards, with the kernel's own log as
-# OUT/console. Status: COMMAND's own; 124 when SECONDS were not enough; 125 when the guest did not come to its end.
+# OUT/console, and how it ran (kvm, tcg) as OUT/machine. Status: COMMAND's own; 124 when SECONDS were not enough; 125 when the
+# guest did not come to its end, or its kernel complained.
 #
 # With kvm where Intel's or AMD's is loaded, else emulated, which is ten to twenty times slower (WEIR_KERNEL_ACCEL=kvm|tcg
 # decides; WEIR_KERNEL_CPUS=2, WEIR_KERNEL_MEMORY=2048 MiB).
@@ -183,6 +184,7 @@ choose_machine() {
 	tcg) machine+=(-accel "tcg,thread=multi,tb-size=512" -cpu "max,la57=off,pku=off") ;;
 	*) fail "WEIR_KERNEL_ACCEL is kvm or tcg" ;;
 	esac
+	echo "$accel" >"$OUT/machine"
 	machine+=(-nodefaults -no-user-config -no-reboot -display none -machine pc -smp "$CPUS" -m "$MEMORY")
 }
 

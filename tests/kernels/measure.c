@@ -59,8 +59,8 @@ static bool kernel_has(const char *function)
 	return found;
 }
 
-/* Sets the one byte of .rodata that the loader decides; the initial value is at the variable's place in its section. */
-static int set_feature(struct bpf_object *object, const char *name, bool on)
+/* What the loader decides, in .rodata: one byte for each thing that a kernel may lack. */
+static int set_features(struct bpf_object *object, bool has_ct)
 {
 	struct btf *btf = bpf_object__btf(object);
 	int id = btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC);
@@ -74,18 +74,19 @@ static int set_feature(struct bpf_object *object, const char *name, bool on)
 		if (strstr(bpf_map__name(map), ".rodata"))
 			data = (char *)bpf_map__initial_value(map, &size);
 	}
-	for (int i = 0; data && section && i < btf_vlen(section); i++) {
+	if (!data || !section)
+		return -ENOENT;
+	for (int i = 0; i < btf_vlen(section); i++) {
 		const struct btf_var_secinfo *var = btf_var_secinfos(section) + i;
 		const struct btf_type *type = btf__type_by_id(btf, var->type);
+		const char *name = btf__name_by_offset(btf, type->name_off);
 
-		if (strcmp(btf__name_by_offset(btf, type->name_off), name) != 0)
+		if (strncmp(name, "weir_has_", 9) != 0 || var->offset >= size)
 			continue;
-		if (var->offset >= size)
-			return -EINVAL;
-		data[var->offset] = on;
-		return 0;
+		/* The rest is in every kernel from 6.1 on. */
+		data[var->offset] = strcmp(name, "weir_has_ct") ? 1 : has_ct;
 	}
-	return -ENOENT;
+	return 0;
 }
 
 /* ---- the deepest chain of calls ---- */
@@ -241,7 +242,7 @@ static int measure(const char *path, struct reports *reports)
 
 	if (!object)
 		return -errno;
-	err = set_feature(object, "weir_has_ct", kernel_has("bpf_skb_ct_lookup"));
+	err = set_features(object, kernel_has("bpf_skb_ct_lookup"));
 	bpf_object__for_each_program(prog, object)
 	{
 		if (i == MAX_PROGS)
