@@ -50,13 +50,18 @@ static const char *reason_of(enum weir_reason why)
 	return "a reason that does not exist";
 }
 
+static bool is_tag_at(const __u8 *frame, size_t len, size_t at)
+{
+	return at + 2 <= len && ((frame[at] == 0x81 && frame[at + 1] == 0) ||
+				 (frame[at] == 0x88 && frame[at + 1] == 0xa8));
+}
+
 /* Where the IP header is, whatever it says; 0: behind the frame's end. */
 static size_t network_offset(const __u8 *frame, size_t len)
 {
 	size_t at = 12;
 
-	while (at + 4 <= len && ((frame[at] == 0x81 && frame[at + 1] == 0) ||
-				 (frame[at] == 0x88 && frame[at + 1] == 0xa8)))
+	while (at + 4 <= len && is_tag_at(frame, len, at))
 		at += 4;
 	return at + 2 <= len ? at + 2 : 0;
 }
@@ -157,11 +162,14 @@ static bool same_packet(struct packet a, struct packet b)
 	return memcmp(&a, &b, sizeof(a)) == 0;
 }
 
+/* One that is cut counts. */
 static int tags_of(const __u8 *frame, size_t len)
 {
-	size_t at = network_offset(frame, len);
+	int n = 0;
 
-	return at ? (at - 14) / 4 : 9;
+	while (is_tag_at(frame, len, 12 + 4 * n))
+		n++;
+	return n;
 }
 
 /* One more priority tag, anywhere among the others: the same packet. */

@@ -366,32 +366,11 @@ static int on_event(void *arg, struct fy_event *event)
 	}
 }
 
-/* The YAML library is given text only: no zero bytes, no control characters. */
-static int check_text(struct build *build)
-{
-	struct position at = {.file = build->file, .line = 1, .column = 1};
-
-	for (size_t i = 0; i < build->len; i++, at.column++) {
-		unsigned char c = build->text[i];
-
-		if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f)
-			return import_fail(build->im, &at, "control character 0x%02x in the file",
-					   c);
-		if (c == '\n') {
-			at.line++;
-			at.column = 0;
-		}
-	}
-	return 0;
-}
-
 int yaml_read(struct import *im, const char *text, size_t len, const char *file, struct ynode **ret)
 {
 	struct build build = {.im = im, .file = file, .text = text, .len = len};
-	int err = check_text(&build);
+	int err = yaml_events(text, len, file, on_event, &build, im->diag);
 
-	if (!err)
-		err = yaml_events(text, len, file, on_event, &build, im->diag);
 	if (!err)
 		*ret = build.root;
 	return err;

@@ -3,8 +3,53 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include <libfyaml.h>
+
+/* Length of the UTF-8 sequence at @p, 0 when it is none: overlong forms and surrogates are none. */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+	static const unsigned int least[] = {0, 0, 0x80, 0x800, 0x10000};
+	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	unsigned int code;
+
+	if (n == 1)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4 || n > left)
+		return 0;
+	code = p[0] & (0x7f >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (p[i] & 0x3f);
+	}
+	if (code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+		return 0;
+	return n;
+}
+
+/* The library gets nothing to see that no policy holds; some of it, it never comes to an end with. */
+static int check_text(const char *text, size_t len, const char *file, struct diag *diag)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	struct position at = {.file = file, .line = 1, .column = 1};
+
+	for (size_t i = 0, n; i < len; i += n, at.column++) {
+		n = utf8_length(p + i, len - i);
+		if (!n)
+			return diag_fail(diag, -EINVAL, &at, "this is not UTF-8 text");
+		if ((p[i] < 0x20 && !strchr("\t\n\r", p[i])) || p[i] == 0x7f || !p[i])
+			return diag_fail(diag, -EINVAL, &at, "control character 0x%02x in the file",
+					 p[i]);
+		/* The library takes a lone carriage return for a line's end, too. */
+		if (p[i] == '\n' || (p[i] == '\r' && (i + 1 == len || p[i + 1] != '\n'))) {
+			at.line++;
+			at.column = 0;
+		}
+	}
+	return 0;
+}
 
 /* The library may place what is missing at the end on a line behind it: no farther than behind the last character. */
 static void keep_inside(struct position *at, const char *text, size_t len)
@@ -57,8 +102,11 @@ int yaml_events(const char *text, size_t len, const char *file,
 	struct fy_parse_cfg config = {.flags = FYPCF_QUIET | FYPCF_JSON_NONE};
 	struct fy_parser *parser = NULL;
 	struct fy_event *event;
-	int err = -ENOMEM;
+	int err = check_text(text, len, file, diag);
 
+	if (err)
+		return err;
+	err = -ENOMEM;
 	fy_diag_cfg_default(&diag_config);
 	diag_config.fp = NULL;
 	diag_config.output_fn = say_nothing;

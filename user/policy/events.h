@@ -11,7 +11,7 @@ struct fy_event;
 
 /**
  * yaml_events() - hand every event of @text to @each, in order.
- * @text: without zero bytes and control characters: the library is not asked about them
+ * @text: UTF-8 without zero bytes and control characters, else it is refused: the library is not asked about them
  * @each: 0: go on; 1: nothing more needs to be read; else -errno, which ends it and is returned
  * @file: name in positions
  *

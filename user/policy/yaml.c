@@ -289,59 +289,12 @@ static int on_event(void *arg, struct fy_event *event)
 	}
 }
 
-/* Length of the UTF-8 sequence at @p, 0 when it is none: overlong forms and surrogates are none. */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-	static const unsigned int least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	unsigned int code;
-
-	if (n == 1)
-		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4 || n > left)
-		return 0;
-	code = p[0] & (0x7f >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (p[i] & 0x3f);
-	}
-	if (code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-		return 0;
-	return n;
-}
-
-/* The YAML library gets nothing to see that no policy holds. */
-static int check_text(struct build *build)
-{
-	const unsigned char *p = (const unsigned char *)build->text;
-	struct position at = {.file = build->file, .line = 1, .column = 1};
-
-	for (size_t i = 0, n; i < build->len; i += n, at.column++) {
-		n = utf8_length(p + i, build->len - i);
-		if (!n)
-			return reject(build, &at, "this is not UTF-8 text");
-		if ((p[i] < 0x20 && !strchr("\t\n\r", p[i])) || p[i] == 0x7f || !p[i])
-			return diag_fail(build->diag, -EINVAL, &at,
-					 "control character 0x%02x in the file", p[i]);
-		/* The library takes a lone carriage return for a line's end, too. */
-		if (p[i] == '\n' || (p[i] == '\r' && (i + 1 == build->len || p[i + 1] != '\n'))) {
-			at.line++;
-			at.column = 0;
-		}
-	}
-	return 0;
-}
-
 int yaml_parse(const char *text, size_t len, const char *file, struct tree **ret, struct diag *diag)
 {
 	struct build build = {.diag = diag, .file = file, .text = text, .len = len};
 	struct position at = {.file = file, .line = 1, .column = 1};
 	int err;
 
-	err = check_text(&build);
-	if (err)
-		return err;
 	build.tree = calloc(1, sizeof(*build.tree));
 	if (!build.tree)
 		return -ENOMEM;
