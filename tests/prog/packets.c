@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { MAX_LAYERS = 64 };
+enum { MAX_LAYERS = 256 };
 
 /* What is known of a layer that was put down. */
 struct placed {

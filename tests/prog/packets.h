@@ -133,12 +133,14 @@ enum packet_class {
 	CLASS_BAD = 0, /* does not parse: the same reason everywhere */
 	CLASS_OPENS,   /* may open: by the policy */
 	CLASS_CONTINUES, /* TCP that opens nothing: no flow where the policy does not let its receiver be opened */
-	CLASS_LATER,	 /* later fragment: by the policy for the pair */
-	CLASS_TAGGED,	 /* in a VLAN: ours only where a NIC and the policy say so */
-	CLASS_NEIGHBOUR, /* ARP, ND: must not break; a workload may speak for itself only */
-	CLASS_CONTROL,	 /* link control: NICs only */
-	CLASS_LISTENER,	 /* IGMP, MLD: must not break at NICs */
-	CLASS_DHCP_ASK,	 /* must not break when made here */
+	CLASS_LATER,	      /* later fragment: by the policy for the pair */
+	CLASS_TAGGED,	      /* in a VLAN: ours only where a NIC and the policy say so */
+	CLASS_OURS,	      /* its source is ours: not from the wire */
+	CLASS_NEIGHBOUR_SELF, /* speaks for an address that is not a workload's */
+	CLASS_NEIGHBOUR,      /* ARP, ND: must not break; a workload may speak for itself only */
+	CLASS_CONTROL,	      /* link control: NICs only */
+	CLASS_LISTENER,	      /* IGMP, MLD: must not break at NICs */
+	CLASS_DHCP_ASK,	      /* must not break when made here */
 	CLASS_DHCP_OFFER, /* must not break at a NIC whose MAC is the client's; the table's is OFFER_MAC */
 	CLASS_DHCP6,	 /* must not break at NICs */
 	CLASS_ERROR_TCP, /* ICMP error about a TCP segment of no connection */

@@ -34,6 +34,10 @@ static enum weir_reason wanted(const struct packet_case *c, enum weir_hook hook,
 		return which == POLICY_SHUT ? WEIR_NO_FLOW : WEIR_OK;
 	case CLASS_TAGGED:
 		return WEIR_VLAN;
+	case CLASS_OURS:
+		return at_nic(hook) && !leaving(hook) ? WEIR_SPOOFED : shut;
+	case CLASS_NEIGHBOUR_SELF:
+		return hook == WEIR_HOOK_WL_OUT ? WEIR_SPOOFED : WEIR_OK;
 	case CLASS_NEIGHBOUR:
 		return WEIR_OK;
 	case CLASS_CONTROL:
