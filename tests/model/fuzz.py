@@ -94,8 +94,9 @@ class Runner:
         out = []
         for op in ops:
             if op[0] in "FA":
-                kind, frame, hook, at, arrived, tag = op
-                out.append(kind.encode() + struct.pack("<BBBHHH", hook, at, arrived, *(tag or (0, 0)), len(frame)) + frame)
+                kind, frame, hook, at, arrived, tag = op[:6]
+                gso = op[6] if len(op) > 6 else (0, 0)
+                out.append(kind.encode() + struct.pack("<BBBHHHHH", hook, at, arrived, *(tag or (0, 0)), *gso, len(frame)) + frame)
             elif op[0] == "C":
                 out.append(self.passes(op[1]))
             elif op[0] == "X":
@@ -155,7 +156,8 @@ def compare(model, ops, answers, collect, seen=None):
             if seen is not None:
                 seen[got[1], op[2]] = seen.get((got[1], op[2]), 0) + 1
             model.proof = op[0] == "A"
-            packet, outcomes, agreed = model.observe(*op[1:], lambda outcome: agrees(outcome, got))
+            model.gso = op[6] if len(op) > 6 else None
+            packet, outcomes, agreed = model.observe(*op[1:6], lambda outcome: agrees(outcome, got))
             if got[1] == ANSWERED:
                 model.answered = packet.src, packet.dst, packet.sport, packet.dport
             if not agreed:
@@ -249,6 +251,8 @@ def to_json(spec, node, ops, found):
             frames.append({"frame": op[1].hex(), "hook": HOOKS[op[2]], "at": op[3], "arrived": op[4]})
             if op[0] == "A":
                 frames[-1]["proof"] = True
+            if len(op) > 6:
+                frames[-1]["gso"] = list(op[6])
             if op[5]:
                 frames[-1]["tag"] = list(op[5])
         else:
@@ -271,6 +275,8 @@ def from_json(case):
         if "frame" in entry:
             tag = tuple(entry["tag"]) if "tag" in entry else None
             ops.append(("A" if entry.get("proof") else "F", bytes.fromhex(entry["frame"]), HOOKS.index(entry["hook"]), entry["at"], entry["arrived"], tag))
+            if "gso" in entry:
+                ops[-1] += (tuple(entry["gso"]),)
         else:
             ops.append((entry["op"], *entry["args"]))
     node = (FORWARDS if case["forwarding"] else 0) | (BRIDGED if case.get("bridged") else 0)

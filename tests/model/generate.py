@@ -847,6 +847,24 @@ def flood(r):
     return ops
 
 
+def aggregates(r, hooks=EVERYWHERE):
+    """What GRO made one of, as TC sees it."""
+    ops = []
+    w = Where(r, hooks=hooks)
+    if w.hook == XDP:
+        w.hook = NIC_IN
+    for _ in range(r.choice([1, 2, 5])):
+        size, data = r.choice([100, 100, 536, 7]), bytes(r.choice([100, 101, 250, 700, 1400]))
+        sport, dport = r.choice([40000, 7004]), r.choice([443, 80, 7001, 53, 5000])
+        proto, payload = (6, tcp(sport, dport, r.choice([16, 24]), data)) if chance(r, 2) else (17, udp(sport, dport, data))
+        gso = size, 0 if chance(r, 3) else -(-len(data) // size)
+        out, tag = packet(w, proto, payload), None
+        if chance(r, 8):
+            out, tag = beside(r, w.hook, out[:12] + pack(">HH", 0x8100, r.choice(VIDS)) + out[12:])
+        ops.append(("F", out, w.hook, w.at, w.arrived, tag, gso))
+    return ops
+
+
 def pieces(r, payload):
     """A payload cut as fragments are: (offset in 8 bytes, more, bytes), some of them lying, twice or missing."""
     payload += bytes(r.choice([0, 8, 24, 40]))
@@ -912,6 +930,8 @@ def sequence(r, hooks=EVERYWHERE):
         return torn(r, hooks)
     if chance(r, 12):
         return flood(r)
+    if chance(r, 20):
+        return aggregates(r, hooks)
     w = Where(r, hooks=hooks)
     parts = flow(r, w)
     ports_here = parts[0][1][:4]

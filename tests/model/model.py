@@ -109,6 +109,20 @@ class Flood(namedtuple("Flood", "tat above last passed proved", defaults=(frozen
     __slots__ = ()
 
 
+def aggregate(p, size, segments):
+    """K-7: one packet for the program, several on the wire, each with headers of its own."""
+    if p.bad & {"bad_checksum"}:
+        p.bad.discard("bad_checksum")
+        p.may_drop.add("bad_checksum")
+    headers = p.length - len(p.payload) + p.l4_header
+    payload = p.length - headers
+    if p.proto not in (TCP, UDP) or payload <= 0:
+        return
+    p.segments = segments or -(-payload // size)
+    p.first_length = headers + min(size, payload)
+    p.length = p.segments * headers + payload
+
+
 class Judged:
     """One home's answer: whether it passes, why not, what is charged, what it does to the state."""
 
@@ -129,6 +143,7 @@ class Model:
         self.flows, self.fragments, self.tats, self.auto, self.floods = {}, set(), {}, {}, {}
         self.answered = None  # tuple of the SYN that was last answered with a cookie
         self.proof = False  # the frame acknowledges that cookie
+        self.gso = None  # of an aggregate: payload of a segment, how many (0: not told)
         self.others = []  # states of the other histories that explain what was seen
 
     # -- state that the driver changes
@@ -212,6 +227,8 @@ class Model:
         self.scope, self.where = at, (hook, arrived)
         if p.vlan and (hook >= WL_OUT or p.vlan not in self.policy.vlans):
             p.bad.add("vlan")
+        if self.gso:
+            aggregate(p, *self.gso)
         p.elsewhere = hook in (XDP, NIC_IN) and at not in PORTS and self.is_anothers_mac(p.dmac)
         if p.bad:
             reasons = p.bad | p.may_drop
@@ -302,9 +319,8 @@ class Model:
             return either
         if not self.is_port(p.src):
             return [drop("spoofed", why="bridge")] + blocked
-        if p.family == 6 and p.icmp_type == 136 and not p.fragment and not self.is_port(p.payload[8:24]):
-            return [drop("spoofed", why="bridge")] + blocked
-        return (either if p.icmp_type in (134, 137) else passes) + blocked
+        # What a bound source says of others' addresses was judged at its port.
+        return (either if p.family == 6 and p.icmp_type in (134, 136, 137) else passes) + blocked
 
     def is_broadcast(self, address):
         found = self.local(address, 0)
@@ -1028,7 +1044,11 @@ class Model:
         return limit.period_ns * 16 / limit.rate if rest else whole
 
     def cost(self, limit, p):
-        return self.interval(limit) * (p.length if limit.count == "bytes" else 1)
+        """Of the first segment, and of all."""
+        unit = self.interval(limit)
+        if limit.count == "bytes":
+            return unit * (p.first_length or p.length), unit * p.length
+        return unit, unit * (p.segments if limit.count == "packets" else 1)
 
     def slack(self, limit, cost, tolerance):
         """How much the programs may round: bytes by a mantissa, units up to 1/16 ns."""
@@ -1043,7 +1063,8 @@ class Model:
         for limit, key, exempt in () if p.elsewhere else charge:
             if self.auto.get((limit.name, key), 0) > self.now and not exempt:
                 return refusals + [Outcome(False, frozenset(("auto_blocked",)), None, effects, why)]
-            cost, tolerance = self.cost(limit, p), self.interval(limit) * limit.burst
+            first, cost = self.cost(limit, p)
+            tolerance = self.interval(limit) * limit.burst
             early = self.tats.get((limit.name, key), 0) - (now + tolerance)
             slack = self.slack(limit, cost, tolerance)
             if early > -slack:

@@ -35,7 +35,9 @@ class Packet:
         self.echo_id = 0
         self.error = False
         self.inner = None  # Inner
-        self.length = 0  # IP total length
+        self.length = 0  # IP total length, of all segments
+        self.segments, self.first_length = 1, 0
+        self.l4_header = 8
         self.hops = 0
         self.chain = 0  # extension headers
         self.options = False  # of IPv4
@@ -384,7 +386,7 @@ def read_tcp(p, frame, at, room, short):
         p.bad |= short
         return
     p.sport, p.dport = unpack_from(">HH", frame, at)
-    header = (frame[at + 12] >> 4) * 4
+    header = p.l4_header = (frame[at + 12] >> 4) * 4
     if header < 20:
         p.bad |= {"bad_header", "bad_length"}
     elif header > room:

@@ -7,16 +7,17 @@
  *                                                 compile, judge by it from now on, forget all state; answers u8 1
  *   B u32 length, operations                      answers three bytes a frame, as one u32 length and the bytes
  * An operation is one byte and its operands:
- *   F u8 hook, u8 interface, u8 arrived, u16 TPID, u16 TCI, u16 length, frame -> u8 passed (2: the kernel refuses to
- *                       run it; 3: a SYN was answered, but not as RFC 9293 wants), u8 reason (64: none counted), u8 homes; TPID 0: no tag out of band
+ *   F u8 hook, u8 interface, u8 arrived, u16 TPID, u16 TCI, u16 gso_size, u16 gso_segs, u16 length, frame
+ *                       TPID 0: no tag out of band; gso_size 0: no aggregate. Answers u8 passed (2: the kernel refuses
+ *                       to run it; 3: a SYN was answered, but not as RFC 9293 wants), u8 reason (64: none counted),
+ *                       u8 homes
  *   A the same        its acknowledgement number becomes that of the SYN cookie that was sent last
  *   C u64 ns            the clock goes forward; it must stay below 6.9 years, or limits overflow
  *   K u8 length, u64 ns, address (16 bytes, IPv4 mapped)     run-time block, from now on for so long (0: for ever)
  *   U                   no run-time blocks
  *   L                   no limiter state, no automatic blocks
- * Interfaces: 0 made here, 1 nic, 2 nic2, 3 other, 4 wl, 5 wl2, 6 one that nobody
- * was told of, 7 br0. Before the first message it tells one socket a line
- * and an empty line.
+ * Interfaces: 0 made here, 1 nic, 2 nic2, 3 other, 4 wl, 5 wl2, 6 one that nobody was told of, 7 br0. Before the first
+ * message it tells one socket a line and an empty line.
  */
 #include "harness.h"
 
@@ -381,8 +382,12 @@ static void run_one(struct cursor *from, bool proves, __u8 answer[3])
 {
 	static __u8 in[8192], out[16384];
 	__u8 hook = TAKE(from, __u8), at = TAKE(from, __u8), arrived = TAKE(from, __u8);
-	__u16 tpid = TAKE(from, __u16), tci = TAKE(from, __u16), len = TAKE(from, __u16);
-	struct __sk_buff skb = {.ifindex = interface(at), .ingress_ifindex = interface(arrived)};
+	__u16 tpid = TAKE(from, __u16), tci = TAKE(from, __u16);
+	__u16 gso_size = TAKE(from, __u16), gso_segs = TAKE(from, __u16), len = TAKE(from, __u16);
+	struct __sk_buff skb = {.ifindex = interface(at),
+				.ingress_ifindex = interface(arrived),
+				.gso_size = gso_size,
+				.gso_segs = gso_segs};
 	struct xdp_md md = {.data_end = len, .ingress_ifindex = interface(at)};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = len, .data_out = out,
 		    .data_size_out = sizeof(out), .repeat = 1, .ctx_in = &skb,
