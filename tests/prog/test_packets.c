@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Every packet of the table at every hook, under a policy that opens everything and one that opens nothing. */
+/*
+ * Every packet of the table at every hook, under policies that open everything and such that open nothing: by their
+ * default, and by their rules.
+ */
 #include "harness.h"
 
 #include <stdlib.h>
 
 #define OPEN "interfaces: [nic]\nworkloads: [wl]\ndefault: allow\n"
 #define SHUT "interfaces: [nic]\nworkloads: [wl]\ndefault: deny\nfailsafe: []\n"
+/* An allowlist that names everybody, and a denylist that does. */
+#define ALLOWS SHUT "allow: [{from: any, to: any}]\n"
+#define DENIES OPEN "failsafe: []\ndeny: [{from: any, to: any}]\n"
 
 enum { POLICY_OPEN, POLICY_SHUT };
+
+/* What a policy that opens nothing says. */
+static enum weir_reason refusal;
 
 static bool at_nic(enum weir_hook hook)
 {
@@ -22,7 +31,7 @@ static bool leaving(enum weir_hook hook)
 /* What must become of a packet of that class there. */
 static enum weir_reason wanted(const struct packet_case *c, enum weir_hook hook, int which)
 {
-	enum weir_reason shut = which == POLICY_SHUT ? WEIR_DEFAULT : WEIR_OK;
+	enum weir_reason shut = which == POLICY_SHUT ? refusal : WEIR_OK;
 
 	switch (c->class) {
 	case CLASS_BAD:
@@ -31,7 +40,7 @@ static enum weir_reason wanted(const struct packet_case *c, enum weir_hook hook,
 	case CLASS_LATER:
 		return shut;
 	case CLASS_CONTINUES:
-		return which == POLICY_SHUT ? WEIR_NO_FLOW : WEIR_OK;
+		return which == POLICY_SHUT && refusal == WEIR_DEFAULT ? WEIR_NO_FLOW : shut;
 	case CLASS_TAGGED:
 		return WEIR_VLAN;
 	case CLASS_OURS:
@@ -109,7 +118,7 @@ static void one_case(void **state)
 	assert_true(tried || c->reason == WEIR_TRUNCATED);
 }
 
-static int setup(void **state)
+static int by_default(void **state)
 {
 	int err = world_setup(state);
 
@@ -117,6 +126,15 @@ static int setup(void **state)
 		return err;
 	policy_fill(POLICY_OPEN, 1, OPEN);
 	policy_fill(POLICY_SHUT, 2, SHUT);
+	refusal = WEIR_DEFAULT;
+	return 0;
+}
+
+static int by_rules(void **state)
+{
+	policy_fill(POLICY_OPEN, 1, ALLOWS);
+	policy_fill(POLICY_SHUT, 2, DENIES);
+	refusal = WEIR_DENY;
 	return 0;
 }
 
@@ -131,7 +149,9 @@ int main(void)
 		tests[i] = (struct CMUnitTest){.name = packet_cases[i].name,
 					       .test_func = one_case,
 					       .initial_state = (void *)&packet_cases[i]};
-	failed = _cmocka_run_group_tests("packets", tests, nr_packet_cases, setup, world_teardown);
+	failed = _cmocka_run_group_tests("defaults", tests, nr_packet_cases, by_default, NULL);
+	failed +=
+	    _cmocka_run_group_tests("rules", tests, nr_packet_cases, by_rules, world_teardown);
 	free(tests);
 	return failed != 0;
 }
