@@ -588,6 +588,239 @@ static void two_hooks_of_a_nic_judge_once(void **state)
 	bpf_tc_hook_destroy(&hook);
 }
 
+/* ---- what is on the frame: VLANs, MACs ---- */
+
+#define TAG(...) VLAN(__VA_ARGS__)
+
+static void vlans_are_the_policys_at_nics(void **state)
+{
+	static const enum weir_hook nics[] = {WEIR_HOOK_XDP, WEIR_HOOK_NIC_IN, WEIR_HOOK_NIC_OUT};
+
+	world.forwarding = false;
+	policy(BASE "default: allow\nvlans: [5, 100-200]\n");
+	for (int i = 0; i < 3; i++) {
+		const struct ends *ends = ends_of(nics[i]);
+		const struct hop hop = {.hook = nics[i]};
+
+		assert_passes(&hop, FRAME(ends, TAG(.vlan = 5), IP4(), UDP()));
+		assert_passes(&hop, FRAME(ends, TAG(.vlan = 0xe000 | 100), IP6(), UDP()));
+		assert_passes(&hop,
+			      FRAME(ends, TAG(), TAG(.vlan = 200), TAG(.repeat = 6), IP4(), UDP()));
+		assert_passes(&hop, FRAME(ends, TAG(.vlan = 150), ARP()));
+		assert_passes(&hop, FRAME(ends, IP4(), UDP()));
+		for (const __u16 *vid = (const __u16[]){1, 4, 6, 69, 99, 201, 4094, 4095, 0}; *vid;
+		     vid++) {
+			assert_drops(&hop, FRAME(ends, TAG(.vlan = *vid), IP4(), UDP()), WEIR_VLAN);
+			assert_drops(&hop, FRAME(ends, TAG(.vlan = *vid), ARP()), WEIR_VLAN);
+		}
+		assert_drops(&hop, FRAME(ends, TAG(.vlan = 5), TAG(.vlan = 5), IP4(), UDP()),
+			     WEIR_VLAN);
+		assert_drops(&hop, FRAME(ends, TAG(.ethertype = 0x88a8, .vlan = 5), IP4(), UDP()),
+			     WEIR_VLAN);
+	}
+	/* Workloads have none, whatever NICs have. */
+	for (enum weir_hook hook = WEIR_HOOK_WL_OUT; hook <= WEIR_HOOK_WL_IN; hook++) {
+		assert_drops(AT(.hook = hook), FRAME(ends_of(hook), TAG(.vlan = 5), IP4(), UDP()),
+			     WEIR_VLAN);
+		assert_drops(AT(.hook = hook), FRAME(ends_of(hook), TAG(.vlan = 5), ARP()),
+			     WEIR_VLAN);
+		assert_passes(AT(.hook = hook), FRAME(ends_of(hook), TAG(), IP4(), UDP()));
+	}
+	policy(BASE "default: allow\n");
+	assert_drops(AT(.hook = WEIR_HOOK_XDP),
+		     FRAME(ends_of(WEIR_HOOK_XDP), TAG(.vlan = 5), ARP()), WEIR_VLAN);
+}
+
+/* What is listed is judged like what has no tag: a denylist sees through it. */
+static void listed_vlans_are_judged(void **state)
+{
+	const struct ends *in = ends_of(WEIR_HOOK_XDP);
+
+	policy(BASE "default: allow\nvlans: [5]\ndeny: [{to: self, port: tcp/443}]\n");
+	assert_drops(AT(.hook = WEIR_HOOK_XDP),
+		     FRAME(in, TAG(.vlan = 5), IP4(), TCP(.flags = F_SYN)), WEIR_DENY);
+	assert_passes(AT(.hook = WEIR_HOOK_XDP),
+		      FRAME(in, TAG(.vlan = 5), IP4(), TCP(.flags = F_SYN, .dport = 80)));
+}
+
+/* Sends @n frames through the hooks that are attached; what the reason counter of @why says of them: passed, dropped. */
+static void arrives(const struct frame *frame, __u64 passed, enum weir_reason why, __u64 dropped)
+{
+	struct weir_count ok = count_reason(WEIR_OK), bad = count_reason(why);
+	__u64 p, d;
+
+	send_from_outside(frame, 3);
+	for (int i = 0; i < 100; i++) {
+		p = count_reason(WEIR_OK).passed_packets - ok.passed_packets;
+		d = count_reason(why).dropped_packets - bad.dropped_packets;
+		if (p >= passed && d >= dropped)
+			break;
+		usleep(5000);
+	}
+	usleep(10000);
+	p = count_reason(WEIR_OK).passed_packets - ok.passed_packets;
+	d = count_reason(why).dropped_packets - bad.dropped_packets;
+	if (p != passed || d != dropped)
+		fail_msg("wanted %llu passed and %llu dropped, found %llu and %llu", passed,
+			 dropped, p, d);
+}
+
+static void attach_tc(__u32 ifindex, enum bpf_tc_attach_point point, int program);
+
+/*
+ * The stack takes the first tag out of the frame before TC: it counts like those that are in it, and XDP, native and
+ * generic, says the same about the same frames.
+ */
+static void out_of_band_tags_are_the_outermost(void **state)
+{
+	static const __u32 modes[] = {0, XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = world.nic,
+		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	int xdp = bpf_program__fd(world.xdp->progs.weir_xdp);
+	const struct ends *in = ends_of(WEIR_HOOK_XDP);
+
+	policy(BASE DENY "vlans: [5]\nallow: [{to: self, port: udp/9}]\n");
+	attach_tc(world.nic, BPF_TC_INGRESS, bpf_program__fd(world.tc->progs.weir_nic_in));
+	for (int i = 0; i < 3; i++) {
+		if (modes[i])
+			assert_int_equal(bpf_xdp_attach(world.nic, xdp, modes[i], NULL), 0);
+		arrives(FRAME(in, TAG(), IP4(), UDP(.dport = 9)), 3, WEIR_VLAN, 0);
+		arrives(FRAME(in, TAG(.vlan = 5), IP4(), UDP(.dport = 9)), 3, WEIR_VLAN, 0);
+		arrives(FRAME(in, TAG(.vlan = 5), IP6(), UDP(.dport = 8)), 0, WEIR_DEFAULT, 3);
+		arrives(FRAME(in, TAG(.vlan = 5), TAG(.repeat = 7), IP4(), UDP(.dport = 9)), 3,
+			WEIR_VLAN, 0);
+		arrives(FRAME(in, TAG(.repeat = 8), IP6(), UDP(.dport = 9)), 3, WEIR_VLAN, 0);
+		arrives(FRAME(in, TAG(.vlan = 6), IP4(), UDP(.dport = 9)), 0, WEIR_VLAN, 3);
+		arrives(FRAME(in, TAG(.vlan = 6), ARP()), 0, WEIR_VLAN, 3);
+		arrives(FRAME(in, TAG(.vlan = 5), TAG(.vlan = 5), IP4(), UDP(.dport = 9)), 0,
+			WEIR_VLAN, 3);
+		arrives(FRAME(in, TAG(.ethertype = 0x88a8, .vlan = 5), IP4(), UDP(.dport = 9)), 0,
+			WEIR_VLAN, 3);
+		arrives(FRAME(in, TAG(.ethertype = 0x88a8), TAG(.vlan = 5), IP4(), UDP(.dport = 9)),
+			3, WEIR_VLAN, 0);
+		arrives(FRAME(in, TAG(.repeat = 9), IP4(), UDP(.dport = 9)), 0, WEIR_VLAN, 3);
+		arrives(FRAME(in, TAG(.vlan = 5), TAG(.repeat = 8), IP4(), UDP(.dport = 9)), 0,
+			WEIR_VLAN, 3);
+		if (modes[i])
+			assert_int_equal(bpf_xdp_detach(world.nic, modes[i], NULL), 0);
+	}
+	bpf_tc_hook_destroy(&hook);
+}
+
+#define ELSEWHERE ETH(.bytes = "\2\0\0\0\0\x77", .nr_bytes = 6)
+#define TO_OTHER(...)                                                           \
+	({                                                                      \
+		static struct frame _frame;                                     \
+		frame_build((const struct layer[]){ELSEWHERE, __VA_ARGS__, {}}, \
+			    ends_of(WEIR_HOOK_XDP), &_frame);                   \
+		&_frame;                                                        \
+	})
+
+/* a sender that did not talk to us pays nothing, and we remember nothing of it. */
+static void frames_for_others_leave_no_trace(void **state)
+{
+	const struct ends *in = ends_of(WEIR_HOOK_XDP);
+	size_t flows;
+
+	for (enum weir_hook hook = WEIR_HOOK_XDP; hook <= WEIR_HOOK_NIC_IN; hook++) {
+		const struct hop hop = {.hook = hook};
+
+		world_reset(state);
+		policy(BASE "default: allow\ndeny: [{to: self, port: udp/7}]\n"
+			    "limits: [{to: self, count: packets, rate: 1/hour}]\n");
+		for (int i = 0; i < 5; i++)
+			assert_passes(&hop, TO_OTHER(IP4(), UDP()));
+		assert_drops(&hop, TO_OTHER(IP4(), UDP(.dport = 7)), WEIR_DENY);
+		assert_passes(&hop, FRAME(in, IP4(), UDP()));
+		assert_drops(&hop, FRAME(in, IP4(), UDP()), WEIR_LIMIT);
+		/* not refused by what it would not be charged to, either */
+		assert_passes(&hop, TO_OTHER(IP4(), UDP()));
+		world.forwarding = true;
+		policy(BASE DENY
+		       "allow: [{from: 198.51.100.0/24, to: 192.0.2.0/24, port: udp/443}]\n");
+		flows = flows_in_all();
+		assert_passes(&hop, TO_OTHER(IP4(.dst = OUTSIDE4), UDP()));
+		assert_int_equal(flows_in_all(), flows);
+		assert_passes(&hop, FRAME(in, IP4(.dst = OUTSIDE4), UDP()));
+		assert_int_equal(flows_in_all(), flows + 1);
+		/* A bridge's port carries what is for those behind it. */
+		watch_paths(world.nic2, WEIR_ANTISPOOF_OFF, world.br, 0);
+		assert_passes(AT(.hook = hook, .ifindex = world.nic2),
+			      TO_OTHER(IP4(.src = "198.51.100.99", .dst = OUTSIDE4), UDP()));
+		assert_int_equal(flows_in_all(), flows + 2);
+		watch(world.nic2, WEIR_IF_NIC, -1);
+	}
+}
+
+/* ---- link-local addresses ---- */
+
+static void link_local_addresses_go_no_further(void **state)
+{
+	for (enum weir_hook hook = WEIR_HOOK_XDP; hook <= WEIR_HOOK_NIC_IN; hook++) {
+		const struct ends *in = ends_of(hook);
+		const struct hop hop = {.hook = hook}, port = {.hook = hook, .ifindex = world.nic2};
+
+		world.forwarding = true;
+		policy(BASE "default: allow\n");
+		assert_drops(&hop, FRAME(in, IP4(.src = "169.254.1.2", .dst = OUTSIDE4), UDP()),
+			     WEIR_MARTIAN_SOURCE);
+		assert_drops(&hop, FRAME(in, IP4(.dst = "169.254.169.254"), UDP()),
+			     WEIR_MARTIAN_DEST);
+		assert_drops(&hop, FRAME(in, IP6(.src = "fe80::7", .dst = OUTSIDE6), UDP()),
+			     WEIR_MARTIAN_SOURCE);
+		assert_drops(&hop, FRAME(in, IP6(.dst = "fe80::99"), UDP()), WEIR_MARTIAN_DEST);
+		assert_drops(&hop, FRAME(in, IP4(.src = "169.254.1.2", .dst = POD4), UDP()),
+			     WEIR_MARTIAN_SOURCE);
+		/* on the link: to this node, to groups */
+		assert_passes(&hop, FRAME(in, IP4(.src = "169.254.1.2"), UDP()));
+		assert_passes(&hop, FRAME(in, IP6(.src = "fe80::7", .dst = "fe80::a01"), UDP()));
+		assert_passes(&hop, FRAME(in, IP6(.src = "fe80::7", .dst = "ff02::fb"), UDP()));
+		assert_passes(&hop, FRAME(in, IP4(.src = "169.255.0.1", .dst = OUTSIDE4), UDP()));
+		assert_passes(&hop, FRAME(in, IP6(.src = "fec0::7", .dst = OUTSIDE6), UDP()));
+		/* through a bridge's port they stay on it */
+		watch_paths(world.nic2, WEIR_ANTISPOOF_OFF, world.br, 0);
+		assert_passes(&port, FRAME(in, IP6(.src = "fe80::7", .dst = "fe80::99"), UDP()));
+		watch(world.nic2, WEIR_IF_NIC, -1);
+		world.forwarding = false;
+		policy(BASE "default: allow\n");
+		assert_passes(&hop, FRAME(in, IP4(.dst = "169.254.169.254"), UDP()));
+	}
+}
+
+static void link_local_addresses_do_not_leave_from_elsewhere(void **state)
+{
+	const struct ends *out = ends_of(WEIR_HOOK_NIC_OUT);
+	const struct hop hop = {.hook = WEIR_HOOK_NIC_OUT, .arrived = world.other};
+
+	open_everything();
+	assert_drops(&hop, FRAME(out, IP4(.src = "169.254.1.2"), UDP()), WEIR_MARTIAN_SOURCE);
+	assert_drops(&hop, FRAME(out, IP6(.src = "2001:db8:51::8", .dst = "fe80::99"), UDP()),
+		     WEIR_MARTIAN_DEST);
+	assert_passes(AT(.hook = WEIR_HOOK_NIC_OUT),
+		      FRAME(out, IP4(.dst = "169.254.169.254"), UDP()));
+}
+
+/* ---- tunnels ---- */
+
+/* H-2: the outer packet's peers and protocol; what is inside is judged where it comes out. */
+static void tunnels_go_by_their_outer_header(void **state)
+{
+	const struct hop hop = {.hook = WEIR_HOOK_XDP};
+	const struct ends *in = ends_of(WEIR_HOOK_XDP);
+
+	policy(BASE DENY "allow: [{from: " PEER4 ", to: self, port: proto/4}, "
+			 "{from: \"" PEER6 "\", to: self, port: proto/41}]\n");
+	assert_passes(&hop, FRAME(in, IP4(), IP4(.src = "203.0.113.1"), TCP(.flags = F_SYN)));
+	assert_passes(&hop, FRAME(in, IP6(), IP6(), UDP()));
+	assert_drops(&hop, FRAME(in, IP4(), IP6(), UDP()), WEIR_DEFAULT);
+	assert_drops(&hop, FRAME(in, IP4(), DATA(4, .proto = 47)), WEIR_DEFAULT);
+	assert_drops(&hop, FRAME(in, IP4(.src = "198.51.100.8"), IP4(), UDP()), WEIR_DEFAULT);
+	assert_drops(&hop, FRAME(in, IP6(.src = "2001:db8:51::8"), IP6(), UDP()), WEIR_DEFAULT);
+	/* The inner packet opens no port. */
+	policy(BASE DENY "allow: [{to: self, port: tcp/443}]\n");
+	assert_drops(&hop, FRAME(in, IP4(), IP4(), TCP(.flags = F_SYN)), WEIR_DEFAULT);
+}
+
 /* ---- NICs without an Ethernet header ---- */
 
 static int open_tun(const char *name)
@@ -696,6 +929,13 @@ int main(void)
 	    TEST(large_frames_are_judged_whole),
 	    TEST(xdp_marks_what_it_judged),
 	    TEST(two_hooks_of_a_nic_judge_once),
+	    TEST(vlans_are_the_policys_at_nics),
+	    TEST(listed_vlans_are_judged),
+	    TEST(out_of_band_tags_are_the_outermost),
+	    TEST(frames_for_others_leave_no_trace),
+	    TEST(link_local_addresses_go_no_further),
+	    TEST(link_local_addresses_do_not_leave_from_elsewhere),
+	    TEST(tunnels_go_by_their_outer_header),
 	    TEST(devices_without_ethernet_are_judged),
 	};
 
