@@ -9,7 +9,9 @@
 enum charge_mode {
 	CHARGE_LOOK = 0, /* would it conform? */
 	CHARGE_TAKE = 1,
+	CHARGE_PEEK = 2, /* as LOOK, for a source that may be forged: it is not blocked for that */
 };
+#define CHARGE_ONLY_PEEK 0x100 /* of charge_all(), with the direction: charge nothing */
 
 /* One address as a key of at most 64 bits. */
 static __always_inline __u64 key_narrow(const union address *a, __u8 family,
@@ -166,7 +168,7 @@ static __always_inline __u32 charge_overflow_index(const struct visit *v,
 static __always_inline int charge_decide(struct visit *v, struct weir_control *c,
 					 const struct weir_limit *limit,
 					 struct limit_charge *charge,
-					 const struct weir_autoblk_key *block)
+					 const struct weir_autoblk_key *block, __u32 mode)
 {
 	switch (limit->flags & WEIR_LIMIT_WIDE ? limit_wide(charge, v->bucket)
 					       : limit_narrow(charge, v->bucket)) {
@@ -176,7 +178,8 @@ static __always_inline int charge_decide(struct visit *v, struct weir_control *c
 		/* Not the shared entry: a source whose own entry was just made would be granted more there. */
 		return WEIR_LIMIT;
 	case LIMIT_REFUSE:
-		if (limit->flags & WEIR_LIMIT_BLOCK && !(limit->flags & WEIR_LIMIT_MONITOR))
+		if (limit->flags & WEIR_LIMIT_BLOCK && !(limit->flags & WEIR_LIMIT_MONITOR) &&
+		    mode != CHARGE_PEEK)
 			autoblock_add(v, c, limit, block);
 		return WEIR_LIMIT;
 	}
@@ -234,7 +237,7 @@ __noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
 	charge.key0 = v->key[0];
 	charge.key1 = v->key[1];
 	charge.clock = limit->flags & WEIR_LIMIT_JIFFIES;
-	charge.check = mode == CHARGE_LOOK;
+	charge.check = mode != CHARGE_TAKE;
 	charge_cost(v, limit, 0, &charge);
 	charge.now = limit_now(charge.clock);
 	block.limit = limit->id;
@@ -244,7 +247,7 @@ __noinline int charge_limit(struct visit *v, __u32 index, __u32 mode)
 	    !never_blocked(v, limit))
 		why = WEIR_AUTO_BLOCKED;
 	else
-		why = charge_decide(v, c, limit, &charge, &block);
+		why = charge_decide(v, c, limit, &charge, &block, mode);
 	return charge_said(v, limit, why, mode);
 }
 
@@ -269,12 +272,13 @@ static __always_inline int charge_applies(const struct visit *v, const struct we
  * refuses leaves the others as they were. Where another CPU takes the last unit in between, the earlier ones stay
  * charged: a unit given back would let its source exceed the bound (a model of it finds how).
  * @verdict: index in weir_verd
+ * @direction: enum weir_direction, with CHARGE_ONLY_PEEK: would they refuse?
  */
 __noinline int charge_all(struct visit *v, __u32 verdict, __u32 direction)
 {
 	const struct weir_verdict *found;
 	const struct weir_limit *limit;
-	__u32 applies;
+	__u32 applies, look = direction & CHARGE_ONLY_PEEK ? CHARGE_PEEK : CHARGE_LOOK;
 	int why = WEIR_OK;
 
 	if (!v)
@@ -289,15 +293,15 @@ __noinline int charge_all(struct visit *v, __u32 verdict, __u32 direction)
 		limit = WEIR_TABLE(weir_limit, v->slot, found->limit[i]);
 		if (!limit)
 			return WEIR_NO_POLICY;
-		if (charge_applies(v, limit, direction))
+		if (charge_applies(v, limit, direction & 3))
 			v->applies |= 1u << i;
 	}
 	applies = *(volatile __u16 *)&v->applies;
-	if (applies & (applies - 1)) { /* more than one */
+	if (applies & (applies - 1) || look == CHARGE_PEEK) { /* more than one */
 		for (int i = 0; i < WEIR_MAX_FRAG_LIMITS && applies >> i && why == WEIR_OK; i++)
 			if (applies >> i & 1)
-				why = charge_limit(v, found->limit[i], CHARGE_LOOK);
-		if (why != WEIR_OK)
+				why = charge_limit(v, found->limit[i], look);
+		if (why != WEIR_OK || look == CHARGE_PEEK)
 			return why;
 	}
 	for (int i = 0; i < WEIR_MAX_FRAG_LIMITS && applies >> i; i++) {

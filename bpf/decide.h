@@ -10,6 +10,7 @@
 
 #include "charge.h"
 #include "connection.h"
+#include "cookie.h"
 #include "nat.h"
 #include "visit.h"
 
@@ -23,7 +24,8 @@
 #define RULING_LIMITS	     0x40  /* the verdict has limits */
 #define RULING_LATER	     0x80  /* passes here, judged where it leaves behind NAT */
 #define RULING_RULE	     0x100 /* by a rule, not by a default */
-#define RULING_VERDICT_SHIFT 9	   /* above: index in weir_verd */
+#define RULING_PROTECT	     0x200 /* by SYN cookies, when it is under attack */
+#define RULING_VERDICT_SHIFT 10	   /* above: index in weir_verd */
 
 #define NO_SERVICE WEIR_NONE
 
@@ -48,6 +50,8 @@ static __always_inline __u64 ruling_on(struct visit *v, __u32 from, __u32 to, __
 		result |= RULING_LOG;
 	if (verdict->nr_limits)
 		result |= RULING_LIMITS;
+	if (verdict->protect)
+		result |= RULING_PROTECT;
 	switch (verdict->action) {
 	case WEIR_ACT_FAILSAFE:
 		return result | RULING_RULE | RULING_ALLOWED | RULING_NAMED | RULING_FAILSAFE;
@@ -329,12 +333,46 @@ static __always_inline enum weir_reason judge_tcp_rest(struct WEIR_CTX *ctx, str
 	return refused(from_outside);
 }
 
+/* A segment to a service that SYN cookies protect: enum weir_reason, or -1 when it is judged like any. */
+__noinline int judge_protected(struct WEIR_CTX *ctx, struct visit *v, __u64 opened)
+{
+	int limited = opened & RULING_LIMITS && !(opened & RULING_FAILSAFE);
+	enum weir_reason why;
+	int gate;
+
+	if (!v)
+		return WEIR_NO_POLICY;
+	gate = cookie_gate(ctx, v, opened >> RULING_VERDICT_SHIFT, limited);
+	if (gate == COOKIE_AS_EVER)
+		return -1;
+	if (gate == COOKIE_PROOF) {
+		v->pkt.flags |= PKT_OPENS;
+		why = pass_opening(v, opened, WEIR_DIR_INGRESS);
+		if (why == WEIR_OK)
+			cookie_remember(v);
+		return why;
+	}
+	account(v, opened, WEIR_DIR_INGRESS);
+	if (gate == COOKIE_SHOWN && opened & RULING_LOG)
+		v->log = 1;
+	return gate == COOKIE_SHOWN ? WEIR_OK
+	       : gate == COOKIE_SYN ? WEIR_SYN_COOKIE
+	       : gate == COOKIE_BAD ? WEIR_BAD_COOKIE
+				    : gate - COOKIE_LIMIT;
+}
+
 static __always_inline enum weir_reason judge_tcp(struct WEIR_CTX *ctx, struct visit *v, int egress,
 						  __u64 opened)
 {
 	__u8 direction = egress ? WEIR_DIR_EGRESS : WEIR_DIR_INGRESS;
 	__u64 answers;
 
+	if (!egress && (opened & RULING_PROTECT) && (opened & RULING_ALLOWED)) {
+		int why = judge_protected(ctx, v, opened);
+
+		if (why >= 0)
+			return why;
+	}
 	if (v->pkt.flags & PKT_OPENS)
 		return opened & RULING_ALLOWED ? pass_opening(v, opened, direction)
 					       : drop_refused(v, opened, direction);

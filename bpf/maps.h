@@ -41,6 +41,7 @@ WEIR_ARRAY(weir_control, struct weir_control, 1, BPF_F_MMAPABLE);
 WEIR_ARRAY(weir_tat, struct weir_tat, 65536, BPF_F_MMAPABLE);
 WEIR_ARRAY(weir_over, __u64, WEIR_OVERFLOWS, BPF_F_MMAPABLE);
 WEIR_ARRAY(weir_cookie, struct weir_cookie, WEIR_NR_COOKIES, BPF_F_MMAPABLE);
+WEIR_ARRAY(weir_proved, __u64, WEIR_PROVED + WEIR_TRICKLES, 0);
 WEIR_ARRAY(weir_flow, struct weir_flow_set, WEIR_FLOW_REGIONS *WEIR_FLOW_SETS, 0);
 WEIR_ARRAY(weir_evlim, __u64, WEIR_EVENT_SOURCES, 0);
 WEIR_PERCPU(weir_rulecnt, struct weir_count, 4096);

@@ -23,6 +23,26 @@ struct nat_flow {
 };
 
 /**
+ * struct cookie_work - a SYN and the answer to it, for cookie.h.
+ * @syn:    its TCP header, @length bytes of it; @next: offset of the option to be read
+ * @mss, @wscale, @sack, @stamped, @stamp: what the options say, see cookie_options()
+ * @ip, @tcp: headers, wire order
+ */
+struct cookie_work {
+	__u8 syn[64];
+	__u32 length;
+	__u32 next;
+	__u32 stamp;
+	__u16 mss;
+	__u8 wscale;
+	__u8 sack;
+	__u8 stamped;
+	__u8 pad[3];
+	__be32 ip[10];
+	__be32 tcp[10];
+};
+
+/**
  * struct visit - scratch space of one program run, in a per-CPU map because the stack is too small for it.
  * @slot, @generation: of the policy that judges; the word is read once
  * @ifindex:  interface of the hook
@@ -39,6 +59,7 @@ struct nat_flow {
  * @why:      enum weir_reason; passes through here, so that what follows is verified once
  * @applies:  bit i: the verdict's limit i counts this packet here
  * @hold:     HOLD_ENTRY: another home judges after this one, so an entry waits in @held; HOLD_HELD: it does
+ * @answer:   the SYN is answered with a cookie: index + 1 into weir_cookie
  * @touched:  index of the limit whose key and bucket are in @key and @bucket, WEIR_NONE: none
  * @behind:   which end of the packet NAT shows an address of ours for, BEHIND_*: its own is nat.src
  * @way:      enum nat_way, once it was asked for
@@ -82,6 +103,7 @@ struct visit {
 	__u8 behind;
 	__u8 way;
 	__u8 elsewhere;
+	__u8 answer;
 	__u16 applies;
 	__u32 touched;
 	__u32 bucket;
@@ -95,6 +117,7 @@ struct visit {
 		__u32 mac;
 		__u16 mac_end;
 	} mac;
+	struct cookie_work cookie;
 };
 
 /*

@@ -87,5 +87,7 @@ int weir_xdp(struct xdp_md *ctx)
 	v->bytes = v->pkt.ip_len;
 	if (why == WEIR_OK)
 		why = decide_nic_in(ctx, v);
-	return emit(ctx, v, why) ? XDP_DROP : XDP_PASS;
+	if (!emit(ctx, v, why))
+		return XDP_PASS;
+	return v->answer ? cookie_answer(ctx, v) : XDP_DROP;
 }

@@ -533,6 +533,23 @@ struct weir_cookie {
 };
 _Static_assert(sizeof(struct weir_cookie) == 64, "one cache line");
 
+/* weir_control.cookie_wscale: the window scale itself, and what this host does not do at all. */
+#define WEIR_COOKIE_WSCALE    0x0f
+#define WEIR_COOKIE_NO_WSCALE 0x10 /* net.ipv4.tcp_window_scaling is 0 */
+#define WEIR_COOKIE_NO_SACK   0x20 /* net.ipv4.tcp_sack is 0 */
+
+/*
+ * weir_proved: what protected services were opened by a moment ago, so that no connection is charged twice. A word is
+ * {hash 32, used 1, time 31}, the time in units of 2^20 ns of CLOCK_MONOTONIC; where it is follows from the tuple, and whoever
+ * comes later takes the place. The hash is of the tuple with the number of a SYN that passed and was charged, or with
+ * the cookie of a client that proved its address; @used: two segments went by that proof. Behind these, when the last
+ * SYN for each of our addresses (by hash) passed during an attack, ns of CLOCK_MONOTONIC.
+ */
+#define WEIR_PROVED	16384
+#define WEIR_TRICKLES	4096
+#define WEIR_PROVED_NOW 0x7fffffffULL
+#define WEIR_PROVED_USED (1ULL << 31)
+
 /* weir_block: run-time blocks, longest prefix; IPv4 prefixes as 96 + length. An expired entry blocks nothing. */
 struct weir_block_key {
 	__u32 prefixlen;

@@ -219,6 +219,8 @@ static void load_programs(void)
 	world.has_ct = kernel_has("bpf_skb_ct_lookup");
 	world.tc->rodata->weir_has_ct = world.has_ct;
 	world.xdp->rodata->weir_has_ct = world.has_ct;
+	world.xdp->rodata->weir_has_cookies = 1;
+	world.tc->rodata->weir_has_cookies = 1;
 	size_and_share();
 	world.control = map_memory("weir_control", sizeof(*world.control));
 	world.tat = map_memory("weir_tat", WORLD_TATS * sizeof(*world.tat));

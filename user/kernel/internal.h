@@ -42,6 +42,7 @@ struct weir_meta {
 	X(weir_tat)     \
 	X(weir_over)    \
 	X(weir_cookie)  \
+	X(weir_proved)  \
 	X(weir_flow)    \
 	X(weir_block)   \
 	X(weir_autoblk) \

@@ -190,6 +190,7 @@ static int load_xdp(struct maps *maps, const __u32 *entries, const struct load_s
 		return load_failed(-errno, "weir_xdp", diag);
 	skeleton->rodata->weir_fake_clock = settings->fake_clock;
 	skeleton->rodata->weir_has_ct = settings->has_ct;
+	skeleton->rodata->weir_has_cookies = feature_cookies();
 	err = load_object(skeleton->obj, "weir_xdp", maps, entries, programs, diag);
 	weir_xdp__destroy(skeleton);
 	return err;
@@ -230,6 +231,7 @@ static int load_tc(struct maps *maps, const __u32 *entries, const struct load_se
 	skeleton->rodata->weir_fake_clock = settings->fake_clock;
 	skeleton->rodata->weir_has_ct = settings->has_ct;
 	skeleton->rodata->weir_has_units = feature_units();
+	skeleton->rodata->weir_has_cookies = feature_cookies();
 	err = load_object(skeleton->obj, "weir_tc", maps, entries, programs, diag);
 	if (!err) {
 		err = start_clock(maps, bpf_program__fd(skeleton->progs.weir_clock),

@@ -120,6 +120,7 @@ static const struct shape shapes[NR_MAPS] = {
     [MAP_weir_tat] = ARRAY_OF(struct weir_tat),
     [MAP_weir_over] = ARRAY_OF(__u64),
     [MAP_weir_cookie] = ARRAY_OF(struct weir_cookie),
+    [MAP_weir_proved] = ARRAY_OF(__u64),
     [MAP_weir_flow] = ARRAY_OF(struct weir_flow_set),
     [MAP_weir_block] = {BPF_MAP_TYPE_LPM_TRIE, sizeof(struct weir_block_key),
 			sizeof(struct weir_block)},
