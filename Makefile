@@ -223,6 +223,12 @@ proof: ## model-check parser, limiter and generation word
 	@scripts/install-deps.sh
 	@O='$(O)' tests/proof/run.sh
 
+.PHONY: floods
+floods: ## print the tables of floods against connections and of ways around limits (root, five minutes)
+	$(call submake,$(O)) $(O)/tests/prog/test_floods $(O)/tests/prog/test_bypass
+	@FLOODS=all $(O)/tests/prog/test_floods | grep -v '^\[ '
+	@$(O)/tests/prog/test_bypass | grep -v '^\[ '
+
 .PHONY: fuzz
 fuzz: ## random policies and frames through the programs and a model of them (root; FRAMES=1000000 SEED=)
 	$(call submake,$(O)) prog-programs
