@@ -387,6 +387,8 @@ int slot_protects(const struct kernel *kernel, unsigned int slot, struct weir_pr
 		  size_t *ret_n);
 /** window_scale() - what a socket of this host announces: tcp_select_initial_window() for the largest buffers. */
 unsigned int window_scale(void);
+/** cookie_options() - weir_control.cookie_wscale: that, and what this host's sockets do not do. */
+unsigned int cookie_options(void);
 unsigned int window_scale_of(__u64 tcp_rmem_max, __u64 rmem_max);
 
 /* ---- sysctl.c ---- */

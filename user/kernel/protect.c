@@ -88,7 +88,7 @@ int protects_begin(struct kernel *kernel, const struct protects_plan *plan, stru
 	static const struct weir_cookie none;
 	int err = 0;
 
-	kernel->control->cookie_wscale = window_scale();
+	kernel->control->cookie_wscale = cookie_options();
 	for (__u32 i = 0; i < WEIR_NR_COOKIES && !err; i++)
 		if (plan->fresh[i])
 			err =
@@ -135,4 +135,18 @@ static __u64 read_rmem_max(void)
 unsigned int window_scale(void)
 {
 	return window_scale_of(read_tcp_rmem_max(), read_rmem_max());
+}
+
+static bool switched_off(const char *setting)
+{
+	_cleanup_fclose_ FILE *file = fopen(setting, "re");
+
+	return file && fgetc(file) == '0';
+}
+
+unsigned int cookie_options(void)
+{
+	return window_scale() |
+	       (switched_off("/proc/sys/net/ipv4/tcp_window_scaling") ? WEIR_COOKIE_NO_WSCALE : 0) |
+	       (switched_off("/proc/sys/net/ipv4/tcp_sack") ? WEIR_COOKIE_NO_SACK : 0);
 }

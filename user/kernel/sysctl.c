@@ -318,6 +318,8 @@ int sysctls_keep(struct kernel *kernel, struct diag *diag)
 
 	if (err)
 		return diag_fail(diag, err, NULL, "cannot read the slots: %s", strerror(-err));
+	if (flags & WEIR_CFG_PROTECT) /* an administrator may have tuned the buffers */
+		kernel->control->cookie_wscale = cookie_options();
 	err = sysctls_hold(kernel->dir, flags, diag);
 	sysctls_settle(kernel, diag);
 	return err;
