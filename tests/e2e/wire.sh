@@ -12,7 +12,7 @@ export WEIR_STATE_DIR="$TMP/state"
 	skip wire "needs python3"
 	exit 0
 }
-mkdir "$TMP/main"
+mkdir "$TMP/main" "$TMP/site"
 
 # A host that is as careless as its settings let it be, behind one wire; on the other end nobody but the sender.
 host() {
@@ -20,6 +20,7 @@ host() {
 	LAB_ROLES+=(node peer)
 	ip netns add "$LAB-node"
 	ip netns add "$LAB-peer"
+	# shellcheck disable=SC2016 # the inner shell expands
 	at node sh -c '
 		set -e
 		cd /proc/sys/net
@@ -56,7 +57,7 @@ host() {
 		echo "route add default via 203.0.113.254 dev eth0"
 		echo "route add default via fe80::fe dev eth0 metric 1"
 		for ((n = 2; n < 255; n++)); do
-			if ((n < 150 || n == 254)) && ((n != 7)); then
+			if ((n < 150 || n > 252)) && ((n != 7)); then
 				echo "neigh replace 203.0.113.$n lladdr 02:00:00:00:00:01 dev eth0 nud permanent"
 			fi
 			if ((n != 7 && n != 0xd1 && n != 0xd2)); then
@@ -72,85 +73,132 @@ no_host() {
 	LAB_ROLES=()
 }
 
+# Another link, whose hosts' addresses are no business of eth0, and prefixes with no way back.
+second_link() {
+	ip -n "$LAB-node" -batch - <<-BATCH
+		link add eth1 type veth peer name eth1 netns $LAB-peer
+		link set eth1 addrgenmode none up
+		addr add 198.51.100.1/24 dev eth1
+		addr add 2001:db8:51::1/64 dev eth1 nodad
+		route add blackhole 192.0.2.0/24
+		route add blackhole 2001:db8:dead::/48
+	BATCH
+	ip -n "$LAB-peer" link set eth1 up
+}
+
 # shoot OUT ARG...: the cases at the host.
 shoot() {
-	"$PYTHON" "$LAB_DIR/hostile.py" run "$LAB-node" "$LAB-peer" "$TMP/$1.json" "${@:2}"
+	"$PYTHON" -B "$LAB_DIR/hostile.py" run "$LAB-node" "$LAB-peer" "$TMP/$1.json" --part "${1%%/*}" "${@:2}"
 }
 
-allowed=udp/4000,udp/4002,udp/67,tcp/8000
+open=udp/4000,udp/4002,udp/4004,udp/67,tcp/8000
 known=icmp/echo-request,icmpv6/echo-request,sctp/5000
-for p in 0 1 2 4 33 41 47 50 51 58 59 89 103 112 136 253 255; do known+=,proto/$p; done
-friends='[203.0.113.10, "2001:db8:113::10"]'
-foes='[203.0.113.66, "2001:db8:113::66"]'
+protocols=0,2,4,33,41,47,50,51,59,89,103,112,136,253,255
+known+=,proto/${protocols//,/,proto\/}
+friends='203.0.113.10, "2001:db8:113::10"'
+foes='203.0.113.66, "2001:db8:113::66"'
 
-# weir_policy XDP allow|deny
+# weir_policy XDP allow|deny|strict|loose
 weir_policy() {
-	echo "interfaces: [{name: eth0, xdp: $1}]"
-	if [ "$2" = allow ]; then
-		echo "default: {ingress: deny, egress: allow}"
-		echo "allow:"
-		echo "  - {name: open, to: self, port: [$allowed]}"
-		echo "  - {name: friends, from: $friends, to: self, port: [$known]}"
-	else
-		echo "default: allow"
-		echo "deny:"
-		echo "  - {name: shut, to: self, port: [udp/4001, udp/4003, tcp/8001]}"
-		echo "  - {name: foes, from: $foes, to: self, port: [$known]}"
-	fi
+	echo "limits: [{name: once, from: [198.18.0.0/16, \"2001:db8:99::/64\"], to: self, port: udp/4004, count: packets, rate: 1/day}]"
+	case $2 in
+	deny)
+		cat <<-POLICY
+			interfaces: [{name: eth0, xdp: $1}]
+			default: allow
+			deny:
+			  - {name: shut, to: self, port: [udp/4001, udp/4003, tcp/8001]}
+			  - {name: foes, from: [$foes], to: self, port: [$known]}
+		POLICY
+		return
+		;;
+	allow) echo "interfaces: [{name: eth0, xdp: $1}]" ;;
+	*)
+		echo "interfaces: [{name: eth0, xdp: $1, antispoof: $2}]"
+		echo "vlans: [5]"
+		friends+=', 198.51.100.0/24, "2001:db8:51::/64"'
+		;;
+	esac
+	cat <<-POLICY
+		default: {ingress: deny, egress: allow}
+		allow:
+		  - {name: open, to: self, port: [$open]}
+		  - {name: friends, from: [$friends], to: self, port: [$known]}
+	POLICY
 }
 
+# nft_policy allow|deny|strict|loose: the same for nft.
 nft_policy() {
-	local protocols='{ 0, 2, 4, 33, 41, 47, 50, 51, 58, 59, 89, 103, 112, 136, 253, 255 }' verdict from4=203.0.113.10 from6=2001:db8:113::10
-	verdict=accept
-	if [ "$1" = deny ]; then verdict=drop from4=203.0.113.66 from6=2001:db8:113::66; fi
-	printf "table inet wire {\nchain input {\n"
-	if [ "$1" = allow ]; then
+	local verdict=accept default=drop from4='{ 203.0.113.10' from6='{ 2001:db8:113::10'
+	case $1 in
+	deny) verdict=drop default=accept from4='{ 203.0.113.66' from6='{ 2001:db8:113::66' ;;
+	strict | loose) from4+=', 198.51.100.0/24' from6+=', 2001:db8:51::/64' ;;
+	esac
+	echo "table inet wire {"
+	echo "chain input {"
+	echo "type filter hook input priority filter; policy $default;"
+	case $1 in
+	strict) echo "meta l4proto != ipv6-icmp ip saddr != 0.0.0.0 fib saddr . iif oif missing drop" ;;
+	loose) echo "meta l4proto != ipv6-icmp ip saddr != 0.0.0.0 fib saddr oif missing drop" ;;
+	esac
+	echo "ct state invalid drop"
+	if [ "$verdict" = accept ]; then
 		cat <<-'RULES'
-			type filter hook input priority filter; policy drop;
-			ct state invalid drop
 			ct state established,related accept
 			iif lo accept
-			icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert, mld-listener-query, mld-listener-report, mld2-listener-report, mld-listener-done } accept
+			icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept
+			icmpv6 type { mld-listener-query, mld-listener-report, mld2-listener-report, mld-listener-done } accept
 			ip daddr 224.0.0.0/4 ip protocol igmp accept
 			udp sport 67 udp dport 68 accept
 			ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
-			udp dport { 67, 4000, 4002 } accept
+			udp dport { 67, 4000, 4002, 4004 } accept
 			tcp dport 8000 accept
 		RULES
 	else
-		cat <<-'RULES'
-			type filter hook input priority filter; policy accept;
-			ct state invalid drop
-			udp dport { 4001, 4003 } drop
-			tcp dport 8001 drop
-		RULES
+		echo "udp dport { 4001, 4003 } drop"
+		echo "tcp dport 8001 drop"
 	fi
-	echo "ip saddr $from4 icmp type echo-request $verdict"
-	echo "ip6 saddr $from6 icmpv6 type echo-request $verdict"
-	echo "meta nfproto ipv4 ip saddr $from4 meta l4proto $protocols $verdict"
-	echo "meta nfproto ipv6 ip6 saddr $from6 meta l4proto $protocols $verdict"
-	echo "ip saddr $from4 sctp dport 5000 $verdict"
-	echo "ip6 saddr $from6 sctp dport 5000 $verdict"
-	printf "}\n}\n"
+	cat <<-RULES
+		ip saddr $from4 } icmp type echo-request $verdict
+		ip6 saddr $from6 } icmpv6 type echo-request $verdict
+		ip saddr $from4 } meta l4proto { $protocols } $verdict
+		ip6 saddr $from6 } meta l4proto { $protocols } $verdict
+		ip saddr $from4 } sctp dport 5000 $verdict
+		ip6 saddr $from6 } sctp dport 5000 $verdict
+		}
+		}
+	RULES
 }
 
-host
-shoot main/truth
-no_host
-for policy in allow deny; do
-	for mode in native generic tc; do
-		host
-		weir_policy "${mode/tc/off}" "$policy" | policy
-		reasons=()
-		if [ "$mode-$policy" = native-allow ]; then reasons=(--reasons "$(pins)"); fi
-		shoot "main/$mode-$policy" "${reasons[@]}"
+# measure PART POLICY...: truth first; then every mode under every policy. Of the first, XDP native goes frame by frame.
+measure() {
+	local part=$1 policy mode reasons
+	shift
+	prepare "$part"
+	shoot "$part/truth"
+	no_host
+	for policy in "$@"; do
+		for mode in native generic tc; do
+			prepare "$part"
+			(weir_policy "${mode/tc/off}" "$policy") | policy
+			reasons=()
+			if [ "$mode-$policy" = "native-$1" ]; then reasons=(--reasons "$(pins)"); fi
+			shoot "$part/$mode-$policy" "${reasons[@]}"
+			no_host
+		done
+		prepare "$part"
+		nft_policy "$policy" | at node nft -f -
+		shoot "$part/nft-$policy"
 		no_host
 	done
+	"$PYTHON" -B "$LAB_DIR/hostile.py" report "$TMP/$part" --part "$part" ${TABLE:+--table} || FAILED=1
+}
+
+prepare() {
 	host
-	nft_policy "$policy" | at node nft -f -
-	shoot "main/nft-$policy"
-	no_host
-done
-status=0
-"$PYTHON" "$LAB_DIR/hostile.py" report "$TMP/main" ${TABLE:+--table} || status=1
-exit "$status"
+	if [ "$1" = site ]; then second_link; fi
+}
+
+measure main allow deny
+measure site strict loose
+finish
