@@ -66,6 +66,7 @@ struct cookie_work {
  * @elsewhere: the frame is for another's MAC: judged, but nothing is remembered of it or charged
  * @nat:      what conntrack says, not zeroed
  * @mac:      an interface and its MAC, as found last; not zeroed
+ * @fib:      question to the kernel's routes, and its answer; not zeroed
  * @use, @query, @held: arguments of look-ups under way or to come, not zeroed
  */
 #define BEHIND_SRC    1
@@ -117,6 +118,7 @@ struct visit {
 		__u32 mac;
 		__u16 mac_end;
 	} mac;
+	struct bpf_fib_lookup fib;
 	struct cookie_work cookie;
 };
 

@@ -163,6 +163,74 @@ static void policy_routing_counts(void **state)
 	      "ip -6 route flush table 18 && ip route del default && ip -6 route del default");
 }
 
+static void many_come(__u32 by, const char *prefix, int v6, unsigned int n, unsigned int want)
+{
+	struct ends ends = *ends_of(WEIR_HOOK_XDP);
+	unsigned int passed = 0;
+	char src[64];
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct hop hop = {.hook = HOOKS[i & 1], .ifindex = by};
+		struct frame frame;
+
+		snprintf(src, sizeof(src), v6 ? "%s%x" : "%s%u", prefix, i + 1);
+		frame = v6 ? *FRAME(&ends, IP6(.src = src), UDP())
+			   : *FRAME(&ends, IP4(.src = src), UDP());
+		passed += run_passes(&hop, &frame);
+	}
+	assert_int_equal(passed, want);
+}
+
+/* The helper tells one next hop of several, and each counts, as for rp_filter. Others stay what they are. */
+static void each_next_hop_counts(void **state)
+{
+	shell(
+	    "ip route add 100.64.0.0/16 nexthop via 192.0.2.100 nexthop via 198.18.0.100 && "
+	    "ip -6 route add 2001:db8:ffff::/48 nexthop via 2001:db8::100 nexthop via 2001:db8:18::100");
+	for (int l4 = 0; l4 <= 1; l4++) {
+		shell("echo %d >/proc/sys/net/ipv4/fib_multipath_hash_policy && "
+		      "echo %d >/proc/sys/net/ipv6/fib_multipath_hash_policy",
+		      l4, l4);
+		mode(WEIR_ANTISPOOF_STRICT);
+		many_come(world.nic, "100.64.1.", 0, 200, 200);
+		many_come(world.nic2, "100.64.2.", 0, 200, 200);
+		many_come(world.nic, "2001:db8:ffff::", 1, 200, 200);
+		many_come(world.nic2, "2001:db8:ffff:1::", 1, 200, 200);
+		many_come(world.other, "100.64.3.", 0, 20, 20); /* nobody asks there */
+		watch_paths(world.other, WEIR_ANTISPOOF_STRICT, 0, 0);
+		many_come(world.other, "100.64.3.", 0, 20, 0);
+		many_come(world.other, "2001:db8:ffff:2::", 1, 20, 0);
+		watch(world.other, 0, -1);
+	}
+	shell("ip route del 100.64.0.0/16 && ip -6 route del 2001:db8:ffff::/48");
+	/* without gateways, which IPv6 does not have */
+	shell("ip route add 100.64.0.0/16 nexthop dev nic nexthop dev nic2");
+	many_come(world.nic, "100.64.4.", 0, 100, 100);
+	many_come(world.nic2, "100.64.5.", 0, 100, 100);
+	shell("ip route del 100.64.0.0/16");
+	/* The same gateways and metrics, and two routes: the longer prefix wins. */
+	shell(
+	    "ip route add 100.64.0.0/10 via 192.0.2.100 && ip route add 100.64.1.0/24 via 198.18.0.100 && "
+	    "ip route add 2001:db8:fff0::/44 via 2001:db8::100 && "
+	    "ip route add 2001:db8:ffff::/48 via 2001:db8:18::100");
+	mode(WEIR_ANTISPOOF_STRICT);
+	many_come(world.nic, "100.64.1.", 0, 100, 0);
+	many_come(world.nic2, "100.64.1.", 0, 100, 100);
+	many_come(world.nic, "2001:db8:ffff::", 1, 100, 0);
+	many_come(world.nic2, "2001:db8:ffff::", 1, 100, 100);
+	/* A rule decides for one of them, though the main table would take either. */
+	shell("ip route replace 100.64.1.0/24 nexthop via 192.0.2.100 nexthop via 198.18.0.100 && "
+	      "ip rule add pref 100 from 198.18.0.1 lookup 18 && "
+	      "ip route add default via 198.18.0.100 metric 7 table 18");
+	REFUSED_TO(world.nic, "100.64.1.2", "198.18.0.1");
+	COMES_TO(world.nic2, "100.64.1.2", "198.18.0.1");
+	COMES_TO(world.nic, "100.64.1.2", SELF4);
+	COMES_TO(world.nic2, "100.64.1.2", SELF4);
+	shell("ip rule del pref 100 && ip route flush table 18 && ip route del 100.64.1.0/24 && "
+	      "ip route del 100.64.0.0/10 && ip -6 route del 2001:db8:ffff::/48 && "
+	      "ip -6 route del 2001:db8:fff0::/44");
+}
+
 /* Rules by port see the answer's ports. */
 static void rules_by_port_see_the_answer(void **state)
 {
@@ -305,6 +373,7 @@ int main(void)
 	    TEST(default_routes_count),
 	    TEST(routes_that_lead_nowhere_do_not_count),
 	    TEST(policy_routing_counts),
+	    TEST(each_next_hop_counts),
 	    TEST(rules_by_port_see_the_answer),
 	    TEST(vlan_devices_and_masters_are_the_same_link),
 	    TEST(link_local_and_neighbours_are_exempt),
