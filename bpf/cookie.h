@@ -550,6 +550,8 @@ __noinline int cookie_answer(struct xdp_md *ctx, struct visit *v)
 	cookie = cookie_make(v);
 	if (cookie < 0)
 		return XDP_DROP;
+	bpf_xdp_adjust_meta(ctx,
+			    WEIR_MARK_WORDS * 4); /* the mark is for TC, which does not see it */
 	length = cookie_header(v, (__u32)cookie, c->cookie_wscale);
 	cookie_network(v, length);
 	if (cookie_write(ctx, v, l3, length))

@@ -727,7 +727,7 @@ static __u32 run(const struct hop *hop, const struct frame *frame, unsigned int 
 static bool passed(const struct hop *hop, __u32 retval)
 {
 	if (hop->hook == WEIR_HOOK_XDP) {
-		assert_true(retval == XDP_PASS || retval == XDP_DROP);
+		assert_true(retval == XDP_PASS || retval == XDP_DROP || retval == XDP_TX);
 		return retval == XDP_PASS;
 	}
 	assert_true(retval == (__u32)-1 || retval == 2); /* TC_ACT_UNSPEC, TC_ACT_SHOT */
@@ -745,6 +745,48 @@ __u64 run_repeat(const struct hop *hop, const struct frame *frame, unsigned int 
 
 	run(hop, frame, n, &duration);
 	return duration;
+}
+
+__u32 run_answer(const struct frame *frame, struct frame *ret)
+{
+	struct xdp_md md = {.data_end = frame->len, .ingress_ifindex = world.nic};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame->byte, .data_size_in = frame->len,
+		    .data_out = ret->byte, .data_size_out = sizeof(ret->byte), .ctx_in = &md,
+		    .ctx_size_in = sizeof(md));
+
+	assert_int_equal(bpf_prog_test_run_opts(program_of(WEIR_HOOK_XDP), &opts), 0);
+	ret->len = opts.data_size_out;
+	return opts.retval;
+}
+
+struct weir_cookie cookie_state(__u32 index)
+{
+	struct weir_cookie cookie;
+
+	assert_int_equal(
+	    bpf_map_lookup_elem(bpf_map__fd(world.xdp->maps.weir_cookie), &index, &cookie), 0);
+	return cookie;
+}
+
+void cookies_forget(void)
+{
+	static const struct weir_cookie none;
+	static const __u64 empty;
+
+	for (__u32 i = 0; i < WEIR_NR_COOKIES; i++)
+		bpf_map_update_elem(bpf_map__fd(world.xdp->maps.weir_cookie), &i, &none, 0);
+	for (__u32 i = 0; i < WEIR_PROVED + WEIR_TRICKLES; i++)
+		bpf_map_update_elem(bpf_map__fd(world.xdp->maps.weir_proved), &i, &empty, 0);
+}
+
+void set_mtu(__u32 ifindex, __u32 mtu)
+{
+	int fd = bpf_map__fd(world.xdp->maps.weir_iface);
+	struct weir_iface iface;
+
+	assert_int_equal(bpf_map_lookup_elem(fd, &ifindex, &iface), 0);
+	iface.mtu = mtu;
+	assert_int_equal(bpf_map_update_elem(fd, &ifindex, &iface, 0), 0);
 }
 
 int run_mark(const struct frame *frame, __u32 *ret)

@@ -125,6 +125,13 @@ struct outcome run_frame(const struct hop *hop, const struct frame *frame);
 bool run_passes(const struct hop *hop, const struct frame *frame);
 /** run_repeat() - @n times in the kernel; returns ns for each. */
 __u64 run_repeat(const struct hop *hop, const struct frame *frame, unsigned int n);
+/** run_answer() - XDP_* of one frame that arrives at the NIC, and what became of it. */
+__u32 run_answer(const struct frame *frame, struct frame *ret);
+/** cookie_state() - of the protected service whose state this is; cookies_forget() - all of them, and what was proved. */
+struct weir_cookie cookie_state(__u32 index);
+void cookies_forget(void);
+/** set_mtu() - of an interface, as the programs know it. */
+void set_mtu(__u32 ifindex, __u32 mtu);
 /** run_mark() - XDP's metadata behind the run: 0 and the word in @ret when there is some. */
 int run_mark(const struct frame *frame, __u32 *ret);
 
