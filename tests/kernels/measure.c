@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * measure [-n TIMES] OBJECT... - what this kernel's verifier says about each program of weir's objects, one line a
+ * measure [-v] [-n TIMES] OBJECT... - what this kernel's verifier says about each program of weir's objects, one line a
  * program, tab separated:
  *
  *   program  verified instructions  stack bytes  verification time (us)  instructions after translation  bytes of machine code
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -28,6 +29,7 @@ struct report {
 	char name[64];
 	unsigned long insns, stack, time_us, xlated, jited;
 	char refused[256];
+	char chain[1024];
 };
 
 struct reports {
@@ -160,9 +162,43 @@ static unsigned int chain(const struct frames *frames, unsigned int function)
 	return ROUNDED(frames->depth[function] ?: 1) + deepest;
 }
 
-/* "stack depth 312+8+0": one number a function, in the order of their code. */
-static unsigned int deepest_chain(const struct bpf_program *prog, const char *depths)
+/* Writes "a 16, b 120, ..." for the deepest chain from @function on. */
+static void name_chain(const struct frames *frames, unsigned int function,
+		       const struct bpf_func_info *infos, const struct btf *btf, char *ret,
+		       size_t size)
 {
+	size_t end = function + 1 < frames->n ? frames->start[function + 1] : frames->nr_insns;
+	const struct btf_type *type = btf__type_by_id(btf, infos[function].type_id);
+	unsigned int deepest = 0, next = function;
+	int n = snprintf(ret, size, "%s %u", btf__name_by_offset(btf, type->name_off),
+			 frames->depth[function]);
+
+	for (size_t i = frames->start[function]; i < end; i++) {
+		unsigned int callee;
+
+		if (!calls(&frames->insns[i]) && !takes_address(&frames->insns[i]))
+			continue;
+		callee = function_at(frames, i + frames->insns[i].imm + 1);
+		if (callee != function && chain(frames, callee) > deepest) {
+			deepest = chain(frames, callee);
+			next = callee;
+		}
+	}
+	if (next == function || n < 0 || (size_t)n + 3 >= size)
+		return;
+	strcpy(ret + n, ", ");
+	name_chain(frames, next, infos, btf, ret + n + 2, size - n - 2);
+}
+
+/* "stack depth 312+8+0": one number a function, in the order of their code. */
+static unsigned int deepest_chain(const struct bpf_program *prog, const char *depths,
+				  const struct btf *btf, char *names, size_t size)
+{
+	static struct bpf_func_info infos[MAX_FRAMES];
+	struct bpf_prog_info info = {.func_info = (unsigned long)infos,
+				     .nr_func_info = MAX_FRAMES,
+				     .func_info_rec_size = sizeof(infos[0])};
+	__u32 info_size = sizeof(info);
 	struct frames frames = {.insns = bpf_program__insns(prog),
 				.nr_insns = bpf_program__insn_cnt(prog)};
 	unsigned int n = 0, largest = 0;
@@ -177,7 +213,12 @@ static unsigned int deepest_chain(const struct bpf_program *prog, const char *de
 	}
 	find_functions(&frames);
 	/* Never seen: then the least that is certain. */
-	return frames.n == n ? chain(&frames, 0) : ROUNDED(largest);
+	if (frames.n != n)
+		return ROUNDED(largest);
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &info_size) == 0 &&
+	    info.nr_func_info == n)
+		name_chain(&frames, 0, infos, btf, names, size);
+	return chain(&frames, 0);
 }
 
 /* ---- loading ---- */
@@ -214,7 +255,8 @@ static void note_refusal(struct report *report, const char *log)
 		snprintf(report->refused, sizeof(report->refused), "without a word");
 }
 
-static int note(struct report *report, const struct bpf_program *prog, const char *log)
+static int note(struct report *report, const struct bpf_program *prog, const struct btf *btf,
+		const char *log)
 {
 	const char *depths = strstr(log, "stack depth ");
 	unsigned long time_us = number_after(log, "verification time ");
@@ -227,7 +269,8 @@ static int note(struct report *report, const struct bpf_program *prog, const cha
 	report->xlated = info.xlated_prog_len / sizeof(struct bpf_insn);
 	report->jited = info.jited_prog_len;
 	if (depths)
-		report->stack = deepest_chain(prog, depths + strlen("stack depth "));
+		report->stack = deepest_chain(prog, depths + strlen("stack depth "), btf,
+					      report->chain, sizeof(report->chain));
 	if (!report->time_us || time_us < report->time_us)
 		report->time_us = time_us;
 	return 0;
@@ -262,7 +305,7 @@ static int measure(const char *path, struct reports *reports)
 		if (!report)
 			break;
 		if (!err)
-			err = note(report, prog, log);
+			err = note(report, prog, bpf_object__btf(object), log);
 		else if (log[0] && bpf_program__fd(prog) < 0)
 			note_refusal(report, log);
 	}
@@ -270,7 +313,7 @@ static int measure(const char *path, struct reports *reports)
 	return err;
 }
 
-static int say(const struct reports *reports)
+static int say(const struct reports *reports, bool verbose)
 {
 	int status = 0;
 
@@ -283,6 +326,8 @@ static int say(const struct reports *reports)
 		} else if (r->insns) {
 			printf("%s\t%lu\t%lu\t%lu\t%lu\t%lu\n", r->name, r->insns, r->stack,
 			       r->time_us, r->xlated, r->jited);
+			if (verbose)
+				printf("\t%s\n", r->chain);
 		}
 	}
 	return status;
@@ -291,14 +336,20 @@ static int say(const struct reports *reports)
 int main(int argc, char **argv)
 {
 	static struct reports reports;
-	int times = 3, first = 1, err;
+	bool verbose = false;
+	int times = 3, first, option, err;
 
-	if (argc > 2 && !strcmp(argv[1], "-n")) {
-		times = atoi(argv[2]);
-		first = 3;
+	while ((option = getopt(argc, argv, "n:v")) != -1) {
+		if (option == 'n')
+			times = atoi(optarg);
+		else if (option == 'v')
+			verbose = true;
+		else
+			times = 0;
 	}
+	first = optind;
 	if (first >= argc || times < 1) {
-		fprintf(stderr, "usage: measure [-n TIMES] OBJECT...\n");
+		fprintf(stderr, "usage: measure [-v] [-n TIMES] OBJECT...\n");
 		return 2;
 	}
 	libbpf_set_print(quiet);
@@ -307,10 +358,10 @@ int main(int argc, char **argv)
 			err = measure(argv[i], &reports);
 			if (err) {
 				fprintf(stderr, "measure: %s: %s\n", argv[i], strerror(-err));
-				say(&reports);
+				say(&reports, verbose);
 				return 1;
 			}
 		}
 	}
-	return say(&reports);
+	return say(&reports, verbose);
 }
