@@ -43,7 +43,9 @@ __noinline int route_back(struct WEIR_CTX *ctx, struct visit *v, __u32 ifindex, 
 		return 0;
 	fib = &v->fib;
 	pkt = &v->pkt;
-	group = address_multicast(&pkt->dst, pkt->family);
+	/* From there no packet comes, and for a link-local end the kernel looks for no route (NOT_FWDED). */
+	group = address_multicast(&pkt->dst, pkt->family) ||
+		(pkt->family == 6 && address_link_local6(&pkt->dst));
 	__builtin_memset(fib, 0, sizeof(*fib));
 	fib->ifindex = ifindex;
 	fib->tot_len = 1; /* else the packet's own length is held against the route's MTU */
