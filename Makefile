@@ -246,6 +246,12 @@ fuzz-user: ## fuzz the readers of policies, events, frames, compose files (TIME=
 	$(call submake,$(O)/fuzz) FUZZ=1 CC=$(CLANG) fuzz-programs
 	@O='$(O)' tests/fuzz/run.sh $(or $(TIME),60) $(TARGETS)
 
+.PHONY: wire
+wire: ## hostile and ordinary frames to real sockets, through weir and through nft: the whole table (root)
+	@scripts/install-deps.sh
+	$(call submake,$(O)) all
+	@O='$(O)' TABLE=1 tests/e2e/wire.sh
+
 .PHONY: check
 check: $(SKELETONS) ## formatting, static analysis, layers, manual pages
 	@O='$(O)' scripts/check.sh

@@ -7,17 +7,14 @@ set -euo pipefail
 # shellcheck source=tests/lib/lab.sh
 . "$(dirname "$0")/../lib/lab.sh"
 lab_start wire
-export WEIR_STATE_DIR="$TMP/state"
 [ -n "$PYTHON" ] || {
 	skip wire "needs python3"
 	exit 0
 }
-mkdir "$TMP/main" "$TMP/site"
 
 # A host that is as careless as its settings let it be, behind one wire; on the other end nobody but the sender.
 host() {
 	local n
-	LAB_ROLES+=(node peer)
 	ip netns add "$LAB-node"
 	ip netns add "$LAB-peer"
 	# shellcheck disable=SC2016 # the inner shell expands
@@ -70,7 +67,6 @@ host() {
 
 no_host() {
 	lab_remove_namespaces "$LAB-node $LAB-peer"
-	LAB_ROLES=()
 }
 
 # Another link, whose hosts' addresses are no business of eth0, and prefixes with no way back.
@@ -86,9 +82,9 @@ second_link() {
 	ip -n "$LAB-peer" link set eth1 up
 }
 
-# shoot OUT ARG...: the cases at the host.
+# shoot PART RUN ARG...: its cases at the host.
 shoot() {
-	"$PYTHON" -B "$LAB_DIR/hostile.py" run "$LAB-node" "$LAB-peer" "$TMP/$1.json" --part "${1%%/*}" "${@:2}"
+	"$PYTHON" -B "$LAB_DIR/hostile.py" run "$LAB-node" "$LAB-peer" "$TMP/$2.json" --part "$1" "${@:3}"
 }
 
 open=udp/4000,udp/4002,udp/4004,udp/67,tcp/8000
@@ -170,28 +166,33 @@ nft_policy() {
 	RULES
 }
 
-# measure PART POLICY...: truth first; then every mode under every policy. Of the first, XDP native goes frame by frame.
+# measure PART POLICY...: without a filter first, then every mode under every policy. Of the first policy, XDP native goes
+# frame by frame.
 measure() {
-	local part=$1 policy mode reasons
+	local part=$1 policy mode sums
 	shift
 	prepare "$part"
-	shoot "$part/truth"
+	shoot "$part" truth
 	no_host
 	for policy in "$@"; do
 		for mode in native generic tc; do
 			prepare "$part"
 			(weir_policy "${mode/tc/off}" "$policy") | policy
-			reasons=()
-			if [ "$mode-$policy" = "native-$1" ]; then reasons=(--reasons "$(pins)"); fi
-			shoot "$part/$mode-$policy" "${reasons[@]}"
+			if [ "$mode-$policy" = "native-$1" ]; then
+				sums=$(shoot "$part" "$mode-$policy" --reasons "$(pins)")
+				same "$part: what weir show says of the reasons" "$(weir show counters --json | json \
+					"' '.join(sorted(c['rule'] + '=' + str(c['dropped']['packets']) for c in d if c['kind'] == 'reason' and c['dropped']['packets']))")" "$sums"
+			else
+				shoot "$part" "$mode-$policy"
+			fi
 			no_host
 		done
 		prepare "$part"
 		nft_policy "$policy" | at node nft -f -
-		shoot "$part/nft-$policy"
+		shoot "$part" "nft-$policy"
 		no_host
 	done
-	"$PYTHON" -B "$LAB_DIR/hostile.py" report "$TMP/$part" --part "$part" ${TABLE:+--table} || FAILED=1
+	"$PYTHON" -B "$LAB_DIR/hostile.py" report "$TMP" --part "$part" ${TABLE:+--table} || FAILED=1
 }
 
 prepare() {
@@ -199,6 +200,22 @@ prepare() {
 	if [ "$1" = site ]; then second_link; fi
 }
 
-measure main allow deny
-measure site strict loose
+# Each part in namespaces of its own, both at once.
+LAB_ROLES=({main,site}-{node,peer})
+part() {
+	LAB=$LAB-$1 TMP=$TMP/$1
+	mkdir "$TMP"
+	export WEIR_STATE_DIR=$TMP/state
+	measure "$@"
+	finish
+}
+
+part main allow deny >"$TMP/main.out" 2>&1 &
+LAB_PIDS[main]=$!
+part site strict loose >"$TMP/site.out" 2>&1 &
+LAB_PIDS[site]=$!
+for name in main site; do
+	wait "${LAB_PIDS[$name]}" || FAILED=1
+	cat "$TMP/$name.out"
+done
 finish

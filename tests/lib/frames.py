@@ -91,6 +91,25 @@ def tcp(src, dst, sport, dport, flags, *, seq=1000, ack=0, doff=None, options=b"
     return head[:16] + struct.pack("!H", check) + head[18:] + data
 
 
+def udplite(src, dst, sport, dport, data):
+    head = struct.pack("!HHHH", sport, dport, 8, 0)
+    return head[:6] + struct.pack("!H", checksum(pseudo(src, dst, 136, 8 + len(data)) + head)) + data
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def sctp(sport, dport, chunks):
+    head = struct.pack("!HHI", sport, dport, 0)
+    return head + struct.pack("<I", crc32c(head + b"\0" * 4 + chunks)) + chunks
+
+
 def icmp4(kind, code, rest, data=b""):
     head = struct.pack("!BBH", kind, code, 0) + rest + data
     return head[:2] + struct.pack("!H", checksum(head)) + head[4:]

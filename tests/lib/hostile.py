@@ -4,7 +4,7 @@
 hostile.py run NODE-NETNS PEER-NETNS OUT [--part NAME] [--reasons PINS]
     Sends all cases of a part by a packet socket on the peer's eth0 and writes what came of each to OUT (JSON):
     "D" delivered or answered as asked, "s" a connection that only began, "r" refused by a RST, "-" nothing.
-    --reasons: after every frame, which of weir's reasons has counted.
+    --reasons: after every frame, which of weir's reasons has counted; their sums are printed.
 hostile.py report DIR [--table]
     DIR has truth.json (no filter) and MODE-POLICY.json of every run. Prints a TAP line a case, and the totals.
 """
@@ -531,12 +531,17 @@ class Reasons:
         return ctypes.addressof(self.held)
 
     def read(self):
+        """Of each reason, packets passed and dropped."""
         totals, key, value = {}, ctypes.c_uint32(), ctypes.create_string_buffer(32 * self.cpus)
         for index in self.names:
             key.value = index
             bpf(1, struct.pack("=IIQQ", self.fd, 0, ctypes.addressof(key), ctypes.addressof(value)))
-            totals[index] = sum(struct.unpack_from("=QQQQ", value, 32 * cpu)[2] for cpu in range(self.cpus))
+            cells = [struct.unpack_from("=QQQQ", value, 32 * cpu) for cpu in range(self.cpus)]
+            totals[index] = (sum(c[0] for c in cells), sum(c[2] for c in cells))
         return totals
+
+    def dropped(self):
+        return sorted(f"{self.names[i]}={n}" for i, (_, n) in self.read().items() if n)
 
     def change(self):
         """Names of what was dropped for since the last call; a frame is judged a moment after it was sent."""
@@ -544,8 +549,9 @@ class Reasons:
             time.sleep(pause)
             now = self.read()
             if now != self.last:
+                now = self.read()
                 break
-        changed = [self.names[i] for i in self.names if now[i] != self.last[i]]
+        changed = [self.names[i] for i in self.names if now[i][1] != self.last[i][1]]
         self.last = now
         return changed
 
@@ -614,6 +620,8 @@ def run(args):
         result.setdefault(case.name, {})[shot.name] = {"seen": outcome, "reasons": sorted(shot.reasons)}
     with open(args.out, "w") as f:
         json.dump(result, f)
+    if reasons:
+        print(*reasons.dropped())
 
 
 # ---- the report
@@ -636,8 +644,15 @@ def judge(case, side, policy, truth, seen):
         return ""
     if wanted(case, side, policy) == "drop":
         return "bypass" if seen != "-" else ""
-    # accept() itself gives up what comes from port 0: a connection that only begins loses nothing.
-    return "" if seen == truth or truth == "s" else "lost"
+    # A RST is no payload; nor is a connection that only begins: accept() gives up those from port 0 by itself.
+    return "" if seen == truth or truth in "sr" else "lost"
+
+
+def counted_as(case, side, policy):
+    """What a cell is about: refused by the policy's rules, or by weir in any case, or let through."""
+    if wanted(case, side, policy) == "pass":
+        return "pass"
+    return "denied" if case.right == "pass" or case.plain else "refused"
 
 
 def judge_reasons(case, side, policy, truth, reasons):
@@ -647,7 +662,8 @@ def judge_reasons(case, side, policy, truth, reasons):
     if wanted(case, side, policy) == "pass":
         if truth in "-s":  # what the stack says about it may be dropped
             return ""
-        return f"passes, but counts {'+'.join(reasons)}" if reasons else ""
+        more = set(reasons) - set(case.reasons)
+        return f"passes, but counts {'+'.join(sorted(more))}" if more else ""
     if not reasons:
         return "drops without a reason" if case.reasons or side == "shut" and case.right != "drop" else ""
     allowed = set(case.reasons) | (set() if side == "open" and case.reasons else set(case.refused or ("default",)))
@@ -665,7 +681,7 @@ class Report:
                 with open(os.path.join(directory, name)) as f:
                     self.runs[name[:-5]] = json.load(f)
         self.modes = [m for m in MODES if f"{m}-{self.policies[0]}" in self.runs]
-        self.totals = {mode: {"bypass": 0, "lost": 0, "drop": 0, "pass": 0} for mode in self.modes}
+        self.totals = {mode: {kind: [0, 0] for kind in ("denied", "refused", "pass")} for mode in self.modes}
         self.failed = 0
 
     def cells(self, case):
@@ -678,12 +694,11 @@ class Report:
         wrong, proves = [], False
         for side, policy, mode, truth, got in self.cells(case):
             fault = judge(case, side, policy, truth, got["seen"])
-            counts = self.totals[mode]
             # Frames that are no IP packets never come to a chain of the inet family.
             if truth != "-" and not (mode == "nft" and case.kind == "link"):
-                counts[wanted(case, side, policy)] += 1
-                if fault:
-                    counts[fault] += 1
+                counts = self.totals[mode][counted_as(case, side, policy)]
+                counts[0] += fault != ""
+                counts[1] += truth == "D" or counted_as(case, side, policy) != "pass"
             proves |= truth != "-"
             if mode == "nft":
                 continue
@@ -732,8 +747,9 @@ class Report:
                 print(f"ok {case.name}{'' if proves else ' (the stack itself drops it)'}")
         print(f"# {len(self.cases)} cases, {proving} of which the stack delivers without a filter")
         for mode in self.modes:
-            t = self.totals[mode]
-            print(f"# {mode + ':':9} {t['bypass']:3} of {t['drop']} denied got through, {t['lost']:3} of {t['pass']} benign were lost")
+            got = {kind: f"{bad:3} of {of:4}" for kind, (bad, of) in self.totals[mode].items()}
+            print(f"# {mode + ':':9}{got['denied']} that the policy denies and {got['refused']} that none should take got through,"
+                  f"{got['pass']} benign were lost")
 
 
 def report(args):

@@ -53,6 +53,11 @@ def number(kind):
     return lambda s: {"udp": UDP, "tcp": TCP, "echo": ICMP if s.v == 4 else ICMP6}[kind]
 
 
+def other(s, proto):
+    """What a protocol carries; UDP-Lite with its own sum, which covers its header."""
+    return udplite(s.src, s.dst, s.sport, 5000, s.data()) if proto == 136 else s.data()
+
+
 # ---- ordinary traffic: without it nothing below says anything
 
 
@@ -160,7 +165,7 @@ def layer2():
             yield [s.frame(s.udp(data=b"none"), UDP, **w)]
             yield [s.frame(s.udp(), UDP)]
         add("A-8" if "to" in wrong else "B-8", f"{text} charges nobody", "script", charged, (4, 6) if "to" in wrong else 4, sides=1,
-            seen=lambda s, o: o.datagram(s), refused=())
+            seen=lambda s, o: o.datagram(s), reason="bad_checksum")
     for what, source in (("multicast", b"\x01"), ("broadcast", b"\xff")):
         evil("A-9", f"{what} source MAC", "udp",
              lambda s, first=source: [s.frame(s.udp(), UDP, by=b"\xff" * 6 if first == b"\xff" else first + s.mac[1:])],
@@ -238,11 +243,12 @@ def header4():
     add("B-9", "fragments with DF, and the reserved flag", "udp", lambda s: s.pieces(s.udp(fill=40), (24,), df=1, evil=1), 4)
     for proto, what in ((33, "DCCP"), (50, "ESP"), (51, "AH"), (89, "OSPF"), (103, "PIM"), (112, "VRRP"), (136, "UDP-Lite"),
                         (253, "experimental")):
-        add("B-10", f"protocol {proto}, {what}", "raw", lambda s, p=proto: [s.frame(s.data(), p)], 4)
-    add("B-10", "SCTP INIT", "raw", lambda s: [s.frame(struct.pack("!HHIIBBH", s.sport, 5000, 0, 0, 1, 0, 40) + s.data(), SCTP)])
+        add("B-10", f"protocol {proto}, {what}", "raw", lambda s, p=proto: [s.frame(other(s, p), p)], 4)
+    add("B-10", "SCTP INIT", "raw", lambda s: [s.frame(sctp(
+        s.sport, 5000, struct.pack("!BBHIIHHI", 1, 0, 20 + len(s.data()), 1, 64000, 1, 1, 1) + s.data()), SCTP)])
     for proto in (0, 255):
         add("B-10", f"protocol {proto}", "link", lambda s, p=proto: [s.frame(s.data(), p)], 4)
-    evil("B-10", "SCTP to port 0", "raw", lambda s: [s.frame(struct.pack("!HHIIBBH", s.sport, 0, 0, 0, 1, 0, 40) + s.data(), SCTP)],
+    evil("B-10", "SCTP to port 0", "raw", lambda s: [s.frame(sctp(s.sport, 0, struct.pack("!BBH", 1, 0, 20) + b"\0" * 16 + s.data()), SCTP)],
          "port_zero")
 
 
@@ -321,7 +327,7 @@ def chain6():
     evil("C-13", "version 4 as 86dd", "udp", lambda s: [s.frame(s.udp(), UDP, version=4)], "bad_header", 6)
     evil("C-13", "version 0", "udp", lambda s: [s.frame(s.udp(), UDP, version=0)], "bad_header", 6)
     for proto, what in ((33, "DCCP"), (ESP, "ESP"), (89, "OSPF"), (103, "PIM"), (112, "VRRP"), (136, "UDP-Lite")):
-        add("C-14" if proto == ESP else "B-10", f"protocol {proto}, {what}", "raw", lambda s, p=proto: [s.frame(s.data(), p)], 6)
+        add("C-14" if proto == ESP else "B-10", f"protocol {proto}, {what}", "raw", lambda s, p=proto: [s.frame(other(s, p), p)], 6)
     evil("C-14", "ICMP of IPv4 in IPv6", "raw", lambda s: [s.frame(icmp4(8, 0, s.data()[:4], s.data()), ICMP)], "bad_header", 6)
     evil("C-14", "ICMPv6 in IPv4", "raw", lambda s: [s.frame(icmp4(128, 0, s.data()[:4], s.data()), ICMP6)], "bad_header", 4)
 
@@ -416,7 +422,9 @@ def transport():
                        ("SYN with 40 bytes of options", {"options": b"\x02\x04\x05\xb4\x04\x02\x03\x03\x07\x01\x01\x01" + b"\1" * 28}),
                        ("SYN with an acknowledgement number", {"ack": 99})):
         add("E-3", text, "tcp", lambda s, m=more: [s.frame(s.syn(**m), TCP)])
-    add("E-3", "SYN from port 0", "tcp", lambda s: s.from_port_zero() or [s.frame(s.syn(), TCP)])
+    # The RST ends what began, or its answers would be repeated while others are looked at.
+    add("E-3", "SYN from port 0, then a RST", "tcp", lambda s: s.from_port_zero() or [
+        s.frame(s.syn(), TCP), s.frame(s.syn(flags=RST, seq=1001), TCP)])
     add("F-4", "datagram from port 0", "udp", lambda s: s.from_port_zero() or [s.frame(s.udp(), UDP)])
     for text, flags in (("SYN ACK", SYN | ACK), ("ACK", ACK), ("FIN ACK", FIN | ACK), ("ACK PSH with data", ACK | PSH)):
         add("E-4", f"{text} of no connection", "tcp", lambda s, f=flags: [s.frame(
