@@ -166,8 +166,8 @@ static __always_inline __u64 flow_equal(__u32 a, __u32 b)
 /**
  * flow_assure() - an established entry asks not to be replaced: granted while few of its set are.
  *
- * What forged packets can bring about with the help of whom they are sent to (UDP, ICMP) gets fewer of the ways than TCP,
- * which has proved itself. Returns WEIR_FLOW_ASSURED or 0.
+ * What forged packets can bring about with the help of whom they are sent to (UDP, ICMP), or one workload by itself (TCP
+ * that is masqueraded), gets fewer of the ways than TCP in transit, which has proved itself. Returns WEIR_FLOW_ASSURED or 0.
  */
 __noinline __u64 flow_assure(const struct weir_flow_set *set, const struct flow_use *use)
 {
@@ -184,7 +184,9 @@ __noinline __u64 flow_assure(const struct weir_flow_set *set, const struct flow_
 	}
 	if (flow_has_quota(use->region) && own >= WEIR_FLOW_QUOTA - 1)
 		return 0;
-	return all < (use->key.proto == PROTO_TCP ? WEIR_FLOW_MAX_PROVEN : WEIR_FLOW_MAX_ASSURED)
+	return all < (use->key.proto == PROTO_TCP && use->region == WEIR_FLOW_TRANSIT
+			  ? WEIR_FLOW_MAX_PROVEN
+			  : WEIR_FLOW_MAX_ASSURED)
 		   ? WEIR_FLOW_ASSURED
 		   : 0;
 }

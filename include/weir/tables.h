@@ -494,7 +494,7 @@ _Static_assert(sizeof(struct weir_flow) == 64, "one cache line");
 #define WEIR_FLOW_VERSION     0xffe0ULL /* counts up with each flow that had this place */
 #define WEIR_FLOW_VERSION_ONE 0x20ULL
 #define WEIR_FLOW_WAYS	      8
-/* At most so many ways of a set are assured: of flows that forged packets could have made so, and of proven TCP. */
+/* At most so many ways of a set are assured; for TCP in transit, whose openers have proved their addresses, MAX_PROVEN. */
 #define WEIR_FLOW_MAX_ASSURED 4
 #define WEIR_FLOW_MAX_PROVEN  6
 struct weir_flow_set { /* weir_flow: index = region * WEIR_FLOW_SETS + hash */

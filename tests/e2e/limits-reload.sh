@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Changes of policy and restarts of the daemon grant nobody a second burst: a source that always sends ten times its rate
 # gets burst + rate x time, to 1 %, while policies are swapped in, regions of limits move and the daemon is killed.
+# shellcheck disable=SC2317 # called by held
 set -euo pipefail
 # shellcheck source=tests/lib/lab.sh
 . "$(dirname "$0")/../lib/lab.sh"
