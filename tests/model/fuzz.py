@@ -40,6 +40,8 @@ EXPIRE = 600 * 10**9
 FORGETS = 86400 * 10**9  # by so much the clock moves when a policy is loaded
 SERVES = 1000 * 86400 * 10**9
 REFUSED = 2  # the kernel does not run it: too short
+WRONG_ANSWER = 3
+ANSWERED = 4  # dropped, and a SYN-ACK sent
 TIMEOUTS = {"tcp": "60s", "tcp_closing": "30s", "udp": "30s", "udp_stream": "60s", "icmp": "30s", "half_open": "30s"}
 
 
@@ -52,7 +54,6 @@ def read_reasons():
 
 
 REASONS = read_reasons()
-ANSWERED = {name: value for value, name in REASONS.items()}["syn_cookie"]
 
 
 class Runner:
@@ -138,7 +139,7 @@ class Disagreement:
 
 def agrees(outcome, got):
     passed, reason, homes = got
-    if outcome.passes != bool(passed):
+    if outcome.passes != (passed == 1) or passed == WRONG_ANSWER:
         return False
     if REASONS.get(reason, "?") not in outcome.reasons:
         return False
@@ -158,7 +159,7 @@ def compare(model, ops, answers, collect, seen=None):
             model.proof = op[0] == "A"
             model.gso = op[6] if len(op) > 6 else None
             packet, outcomes, agreed = model.observe(*op[1:6], lambda outcome: agrees(outcome, got))
-            if got[1] == ANSWERED:
+            if got[0] == ANSWERED:
                 model.answered = packet.src, packet.dst, packet.sport, packet.dport
             if not agreed:
                 collect.append(Disagreement(index, got, outcomes, packet))
@@ -257,7 +258,7 @@ def to_json(spec, node, ops, found):
                 frames[-1]["tag"] = list(op[5])
         else:
             frames.append({"op": op[0], "args": list(op[1:])})
-    got = ("refused" if found.got[0] > 1 else "pass" if found.got[0] else "drop", REASONS.get(found.got[1], "?"), found.got[2])
+    got = (("drop", "pass", "refused", "wrong answer", "answer")[found.got[0]], REASONS.get(found.got[1], "?"), found.got[2])
     return {
         "note": "",
         "programs": " ".join(map(str, got)),

@@ -134,7 +134,7 @@ class Judged:
 
 
 class Model:
-    def __init__(self, policy, sockets, start_ns=0):
+    def __init__(self, policy, sockets, start_ns=3600 * 10**9):
         self.policy, self.now, self.scope, self.where = policy, start_ns, 0, None
         self.connected = {s[1:6] for s in sockets if s[0] == "tcp"}
         self.listening = {(s[1], s[2], s[3]) for s in sockets if s[0] == "tcp" and s[6]}
@@ -440,6 +440,9 @@ class Model:
             return [drop(*refused, *(["block_list"] if listed and not blocked else []))]
         if self.is_failsafe(p, src, dst, hook == NIC_OUT and arrived != HERE):
             outcomes = [Outcome(True, OK, None, self.seen(p), "failsafe")]
+            entry = self.protection(p, hook, dst, homes)
+            if entry:
+                return self.protected(p, hook, entry, homes, outcomes)
             # What failsafe of this node means for a workload's own home is not said.
             return self.combine(p, homes) + outcomes if len(homes) > 1 else outcomes
         listed = self.listed(src, dst)
@@ -455,10 +458,9 @@ class Model:
             if p.error and (p.inner.odd or p.inner.short):  # G-2
                 return [through] + self.combine(p, homes)
             return self.combine(p, homes) if self.settled_before(p, *homes[0][2:5]) else [through]
-        if hook == XDP and homes and homes[0][0] == HOME_SELF_IN and p.proto == TCP and p.fragment != "later":
-            entry = None if self.policy.monitor or p.elsewhere else self.policy.protects(dst, TCP, p.dport)
-            if entry:
-                return self.protected(p, entry, homes)
+        entry = self.protection(p, hook, dst, homes)
+        if entry:
+            return self.protected(p, hook, entry, homes, self.combine(p, homes))
         if not homes:
             left = self.masquerade(p, NAMES[arrived]) if hook == NIC_OUT and src.kind == SELF else [[]]
             return [Outcome(True, OK, 0, [*self.seen(p), *entries], "judged elsewhere") for entries in left]
@@ -466,56 +468,63 @@ class Model:
 
     # -- SYN cookies
 
-    def protected(self, p, entry, homes):
+    def protection(self, p, hook, dst, homes):
+        arrives = hook in (XDP, NIC_IN) and homes and homes[0][0] == HOME_SELF_IN
+        if not arrives or p.proto != TCP or p.fragment == "later" or self.policy.monitor or p.elsewhere:
+            return None
+        return self.policy.protects(dst, TCP, p.dport)
+
+    def protected(self, p, hook, entry, homes, outcomes):
         """What passes is a SYN below the rate, or comes from who has proved its address."""
-        outcomes = self.combine(p, homes)
         flood = self.floods.get(entry.number)
-        if p.opens_tcp:
-            return self.syn(p, entry, flood, outcomes)
-        _, _, _, dst, _, ns = homes[0]
+        _, _, _, _, _, ns = homes[0]
         known = (ns, p.dst, p.dport, p.src, p.sport) in self.connected
-        if flood is None or not flood.above or known or (ns, p.dst, p.dport) not in self.listening or not p.flags & ACK:
+        listens = (ns, p.dst, p.dport) in self.listening
+        if p.opens_tcp:
+            # Answered is only what has a listener; of what does not come by XDP nothing but the rate is said.
+            loose = known or not listens or hook == NIC_IN or p.fragment or p.chain or p.options or p.tagged
+            loose = loose or p.dmac != NIC_MAC
+            return self.syn(entry, flood, outcomes, loose, (p.src, p.dst, p.sport, p.dport))
+        if flood is None or not flood.above or known or not listens or not p.flags & ACK:
             return outcomes
         if self.proof and self.answered == (p.src, p.dst, p.sport, p.dport):
             return self.proved(p, entry, flood, homes, outcomes)
         refused = [drop("bad_cookie", *(reason for o in outcomes if not o.passes for reason in o.reasons), why="no cookie")]
         late = self.now >= flood.above + AFTER_FLOOD  # whose cookies were answered by then is let in by the kernel, too
-        return refused + outcomes if late or p.flags & (SYN | RST) else refused
+        return refused + outcomes if late or p.flags & (SYN | RST) or hook == NIC_IN else refused
 
-    def syn(self, p, entry, flood, outcomes):
+    def syn(self, entry, flood, outcomes, loose, ends):
         """The rate is a GCRA of what passes; above it all are answered until two seconds after it was last exceeded, but
         for one a second."""
         flood = flood or Flood(0, 0, 0, 0)
         passing = [o for o in outcomes if o.passes]
         dropped = [o for o in outcomes if not o.passes]
-        if not passing:
+        if not passing and not any("limit" in o.reasons for o in dropped):
             return outcomes
         now = self.now * 16
         early = flood.tat - (now + entry.tolerance)
         slack = 16 + entry.interval * 2e-3
-        charged = Flood(max(flood.tat, now) + entry.interval, flood.above, flood.last, flood.passed)
-        exceeded = Flood(flood.tat, self.now, self.now, flood.passed)
-        answers = [self.cookie(entry, exceeded)]
-        if not flood.above or self.now > flood.last + FORGOTTEN:
-            if early > slack:
-                odd = p.fragment or p.chain or p.options
-                first = [self.then(o, entry, exceeded._replace(passed=self.now)) for o in passing]
-                return self.spoken(dropped, entry, (flood, exceeded)) + answers + first + (self.plain(passing) if odd else [])
-            below = [self.then(o, entry, charged) for o in passing]
-            return self.spoken(dropped, entry, (flood, charged)) + below + (answers if early > -slack else [])
-        # Above the rate a moment ago: when exactly that ends is not said
-        renewed = Flood(charged.tat, max(flood.above, flood.above), self.now, flood.passed)
-        answers += [self.cookie(entry, renewed)]
-        again = [self.then(o, entry, renewed._replace(passed=self.now)) for o in passing]
-        dropped = self.spoken(dropped, entry, (flood, exceeded, renewed))
-        if self.now < flood.above + LASTS and self.now < flood.passed + A_SECOND:
-            return dropped + answers + (self.plain(passing) if p.fragment or p.chain or p.options else [])
-        return dropped + answers + again
+        charged = flood._replace(tat=max(flood.tat, now) + entry.interval, proved=flood.proved | {ends})
+        # One of a second passes, and is not charged: it opens nothing that others could not open.
+        shown = [o for one in passing for o in (one, Outcome(True, one.reasons, one.homes, self.seen_only(one), one.why))]
+        if flood.above and self.now <= flood.last + FORGOTTEN:
+            # Above the rate a moment ago: when exactly that ends is not said
+            renewed = flood._replace(last=self.now)
+            answers = self.spoken(dropped, entry, (renewed,)) + ([self.cookie(entry, renewed)] if passing else [])
+            if self.now < flood.above + LASTS and self.now < flood.passed + A_SECOND and not loose:
+                return answers
+            return answers + [self.then(o, entry, renewed._replace(passed=self.now, proved=charged.proved)) for o in shown]
+        exceeded = flood._replace(above=self.now, last=self.now)
+        answers = [self.cookie(entry, exceeded)] if passing else []
+        if early > slack:
+            first = [self.then(o, entry, exceeded._replace(passed=self.now, proved=charged.proved)) for o in shown]
+            return self.spoken(dropped, entry, (flood, exceeded)) + answers + first
+        below = [self.then(o, entry, charged) for o in passing]
+        return self.spoken(dropped, entry, (flood, charged)) + below + (answers if early > -slack else [])
 
-    @staticmethod
-    def plain(passing):
-        """What cannot be answered so simply, a fragment or with options of IP, may pass as it is."""
-        return list(passing)
+    def seen_only(self, outcome):
+        """The effects of an outcome without its charges."""
+        return [effect for effect in outcome.effects if not getattr(effect, "charges", False)]
 
     def then(self, outcome, entry, flood):
         effects = [*outcome.effects, lambda: self.floods.__setitem__(entry.number, flood)]
@@ -538,8 +547,6 @@ class Model:
         """The connection is charged now, once."""
         home, direction, src, dst, zone, _ = homes[0]
         key = p.src, p.dst, p.sport, p.dport
-        if key in flood.proved:
-            return outcomes
         done = flood._replace(proved=flood.proved | {key})
         opening = [c for c in self.charge(p, src, dst, zone, direction, True) if c[0].count == "connections"]
         out = []
@@ -549,7 +556,7 @@ class Model:
                 continue
             for after in self.limited(p, o.homes, opening, o.effects, "proved"):
                 out += [self.then(after, entry, done)] + ([] if after.passes else [after])
-        return out
+        return out + outcomes if key in flood.proved else out  # once more, it may open once more
 
     def settled_before(self, p, src, dst, zone):
         """DESIGN 1.3: what a rule that names the port lets in passes without look-up, and is charged; so are later
@@ -1079,6 +1086,7 @@ class Model:
         def effect():
             self.tats[limit.name, key] = max(self.tats.get((limit.name, key), 0), self.now * 16) + cost
 
+        effect.charges = True
         return effect
 
     def exceeded(self, limit, key):

@@ -9,7 +9,7 @@
  * An operation is one byte and its operands:
  *   F u8 hook, u8 interface, u8 arrived, u16 TPID, u16 TCI, u16 gso_size, u16 gso_segs, u16 length, frame
  *                       TPID 0: no tag out of band; gso_size 0: no aggregate. Answers u8 passed (2: the kernel refuses
- *                       to run it; 3: a SYN was answered, but not as RFC 9293 wants), u8 reason (64: none counted),
+ *                       to run it; 4: a SYN was answered, 3: but not as RFC 9293 wants), u8 reason (64: none counted),
  *                       u8 homes
  *   A the same        its acknowledgement number becomes that of the SYN cookie that was sent last
  *   C u64 ns            the clock goes forward; it must stay below 6.9 years, or limits overflow
@@ -381,6 +381,7 @@ static bool good_answer(const __u8 *syn, size_t syn_len, const __u8 *answer, siz
 static void run_one(struct cursor *from, bool proves, __u8 answer[3])
 {
 	static __u8 in[8192], out[16384];
+	size_t mark; /* what XDP put in front of the frame */
 	__u8 hook = TAKE(from, __u8), at = TAKE(from, __u8), arrived = TAKE(from, __u8);
 	__u16 tpid = TAKE(from, __u16), tci = TAKE(from, __u16);
 	__u16 gso_size = TAKE(from, __u16), gso_segs = TAKE(from, __u16), len = TAKE(from, __u16);
@@ -388,7 +389,7 @@ static void run_one(struct cursor *from, bool proves, __u8 answer[3])
 				.ingress_ifindex = interface(arrived),
 				.gso_size = gso_size,
 				.gso_segs = gso_segs};
-	struct xdp_md md = {.data_end = len, .ingress_ifindex = interface(at)};
+	struct xdp_md md = {.data_end = len, .ingress_ifindex = interface(at)}, after = {};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = len, .data_out = out,
 		    .data_size_out = sizeof(out), .repeat = 1, .ctx_in = &skb,
 		    .ctx_size_in = sizeof(skb));
@@ -399,6 +400,8 @@ static void run_one(struct cursor *from, bool proves, __u8 answer[3])
 	if (hook == WEIR_HOOK_XDP) {
 		opts.ctx_in = &md;
 		opts.ctx_size_in = sizeof(md);
+		opts.ctx_out = &after;
+		opts.ctx_size_out = sizeof(after);
 	}
 	if (proves && tcp_at(in, len))
 		put_number(in + tcp_at(in, len) + 8, cookie + 1);
@@ -415,9 +418,9 @@ static void run_one(struct cursor *from, bool proves, __u8 answer[3])
 	if (opts.retval == NOT_RUN)
 		die("runner: a tagged frame was not run");
 	answer[0] = opts.retval == (hook == WEIR_HOOK_XDP ? XDP_PASS : (__u32)-1);
-	if (hook == WEIR_HOOK_XDP && opts.retval == XDP_TX &&
-	    !good_answer(in, len, out, opts.data_size_out))
-		answer[0] = 3;
+	mark = after.data - after.data_meta;
+	if (hook == WEIR_HOOK_XDP && opts.retval == XDP_TX)
+		answer[0] = good_answer(in, len, out + mark, opts.data_size_out - mark) ? 4 : 3;
 	moved(answer);
 }
 
