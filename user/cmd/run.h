@@ -72,7 +72,9 @@ struct run {
 	bool loaded, trial, closed;
 	bool detached; /* by a command: this daemon ends */
 	__u64 blocks, seed;
-	__u32 flags; /* WEIR_CFG_* */
+	__u32 flags;		   /* WEIR_CFG_* */
+	__u32 attacked;		   /* bit i: entry i of `protect:` was when last asked */
+	__u32 attacked_generation; /* of the policy whose entries these are */
 	__u8 running[32];
 
 	/* What is to be done, and when (CLOCK_MONOTONIC; 0: not). */
@@ -219,6 +221,11 @@ void run_names_units(struct run *run);
 /** run_names_report() - what weir status shows of a running daemon, in /run/weir. */
 void run_names_report(const struct run *run);
 void run_names_clear(struct run *run);
+
+/* ---- run_protect.c ---- */
+
+/** run_say_attacks() - log what has changed about protected services; @status: by kernel_glance(). */
+void run_say_attacks(struct run *run, const struct kernel_status *status);
 
 /* ---- run_policy.c ---- */
 

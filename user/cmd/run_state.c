@@ -401,5 +401,6 @@ int run_look(struct run *run)
 	run->seed = status.control.seed;
 	if (status.generation != run->generation || status.trial != run->trial)
 		state_changed(run, &status);
+	run_say_attacks(run, &status);
 	return 0;
 }

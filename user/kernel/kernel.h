@@ -196,8 +196,8 @@ struct kernel_status {
 };
 int kernel_status(struct kernel *kernel, struct kernel_status *ret, struct diag *diag);
 /**
- * kernel_glance() - of kernel_status() what costs the same with any number of interfaces: the word, .config and .control;
- * the rest is 0, and there is nothing to clear.
+ * kernel_glance() - of kernel_status() what costs the same with any number of interfaces: the word, .config, .control and
+ * .protect; the rest is 0, and there is nothing to clear.
  */
 int kernel_glance(struct kernel *kernel, struct kernel_status *ret, struct diag *diag);
 /** kernel_is_bound() - a workload with a binding. */

@@ -294,6 +294,8 @@ int kernel_glance(struct kernel *kernel, struct kernel_status *ret, struct diag 
 		return diag_fail(diag, -ENOENT, NULL, "no policy is loaded");
 	memset(ret, 0, sizeof(*ret));
 	err = read_word(kernel, ret);
+	if (!err && ret->config.generation && ret->config.flags & WEIR_CFG_PROTECT)
+		err = read_protects(kernel, ret);
 	return err ? diag_fail(diag, err, NULL, "cannot read the state: %s", strerror(-err)) : 0;
 }
 
