@@ -33,7 +33,7 @@ enum cookie_gate {
 	COOKIE_SHOWN,	    /* a SYN that the stack is to see, whoever sent it: not charged */
 	COOKIE_PROOF,	    /* opens a connection: its sender is where it says */
 	COOKIE_BAD,
-	COOKIE_LIMIT, /* as COOKIE_LIMIT + n: reason n, of a limit */
+	COOKIE_ASK, /* a SYN that is answered unless a limit refuses it: ask that, then cookie_gate() again */
 };
 
 static __always_inline struct weir_cookie *cookie_state(const struct visit *v,
@@ -162,14 +162,36 @@ static __always_inline void cookie_query(struct visit *v)
 	socket_query_of(&pkt->src, pkt->sport, &pkt->dst, pkt->dport, pkt->family, -1, &v->query);
 }
 
+#ifndef WEIR_TC
+/* An opening SYN above the rate, which no limit refuses. */
+static __always_inline int cookie_answers(struct WEIR_CTX *ctx, struct visit *v,
+					  struct weir_cookie *cookie,
+					  const struct weir_protect *protect, __u64 seed)
+{
+	__u64 now = now_coarse_ns();
+
+	/* On top of a connection, or of one that waits for its end: the kernel tells which of the two is meant. */
+	cookie_query(v);
+	switch (socket_tcp_find(ctx, &v->query)) {
+	case SOCKET_CONNECTED:
+		return COOKIE_SHOWN;
+	case SOCKET_ABSENT:
+		return COOKIE_SYN;
+	}
+	if (cookie_trickles(v, cookie, now, seed))
+		return COOKIE_SHOWN;
+	v->answer = protect->state + 1;
+	return COOKIE_SYN;
+}
+#endif
+
 /**
  * cookie_syn() - an opening SYN to a protected service.
- * @verdict: index in weir_verd; @limited: its limits are asked
+ * @limited: its limits are to be asked before it is answered
  */
 static __always_inline int cookie_syn(struct WEIR_CTX *ctx, struct visit *v,
 				      struct weir_cookie *cookie,
-				      const struct weir_protect *protect, __u32 verdict,
-				      __u32 limited, __u64 seed)
+				      const struct weir_protect *protect, int limited, __u64 seed)
 {
 	__u64 now = now_coarse_ns(), tuple, *place;
 	int exceeds;
@@ -186,29 +208,13 @@ static __always_inline int cookie_syn(struct WEIR_CTX *ctx, struct visit *v,
 	/* What XDP could not read is not worth an answer: no more of it than the rate. */
 	return exceeds ? COOKIE_SYN : COOKIE_AS_EVER;
 #else
-	int broadcast, why;
+	int broadcast;
 
 	if (!cookie_is_for_us(v, &broadcast))
 		return COOKIE_AS_EVER;
 	if (broadcast) /* opens nothing */
 		return COOKIE_SYN;
-	if (limited) {
-		why = charge_all(v, verdict, WEIR_DIR_INGRESS | CHARGE_ONLY_PEEK);
-		if (why != WEIR_OK)
-			return COOKIE_LIMIT + why;
-	}
-	/* On top of a connection, or of one that waits for its end: the kernel tells which of the two is meant. */
-	cookie_query(v);
-	switch (socket_tcp_find(ctx, &v->query)) {
-	case SOCKET_CONNECTED:
-		return COOKIE_SHOWN;
-	case SOCKET_ABSENT:
-		return COOKIE_SYN;
-	}
-	if (cookie_trickles(v, cookie, now, seed))
-		return COOKIE_SHOWN;
-	v->answer = protect->state + 1;
-	return COOKIE_SYN;
+	return limited ? COOKIE_ASK : cookie_answers(ctx, v, cookie, protect, seed);
 #endif
 }
 
@@ -300,12 +306,13 @@ static __always_inline void cookie_remember(const struct visit *v)
 
 /**
  * cookie_gate() - what cookies say about a segment that arrives at a protected service.
- * @verdict: index in weir_verd; @limited: its limits are asked
+ * @verdict: index in weir_verd; @limited: it has limits
+ * @asked: COOKIE_ASK was the answer, and they do not refuse it
  *
  * Returns enum cookie_gate.
  */
 static __always_inline int cookie_gate(struct WEIR_CTX *ctx, struct visit *v, __u32 verdict,
-				       __u32 limited)
+				       int limited, int asked)
 {
 	const struct weir_verdict *found;
 	const struct weir_protect *protect;
@@ -323,8 +330,12 @@ static __always_inline int cookie_gate(struct WEIR_CTX *ctx, struct visit *v, __
 	cookie = cookie_state(v, found, &protect);
 	if (!cookie)
 		return COOKIE_AS_EVER;
+#ifndef WEIR_TC
+	if (asked)
+		return cookie_answers(ctx, v, cookie, protect, c->seed);
+#endif
 	if (v->pkt.flags & PKT_OPENS)
-		return cookie_syn(ctx, v, cookie, protect, verdict, limited, c->seed);
+		return cookie_syn(ctx, v, cookie, protect, limited, c->seed);
 	return cookie_segment(ctx, v, cookie, c->seed);
 }
 

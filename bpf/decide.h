@@ -333,49 +333,82 @@ static __always_inline enum weir_reason judge_tcp_rest(struct WEIR_CTX *ctx, str
 	return refused(from_outside);
 }
 
-/* A segment to a service that SYN cookies protect: enum weir_reason, or -1 when it is judged like any. */
-__noinline int judge_protected(struct WEIR_CTX *ctx, struct visit *v, __u64 opened)
+/*
+ * A segment to a service that SYN cookies protect: enum weir_reason; -COOKIE_PROOF when it opens the connection; -COOKIE_ASK
+ * when its limits are to be asked, then this once more with @asked; -1 when it is judged like any.
+ *
+ * Limits are not asked here: 6.1 has no stack for both, one above the other.
+ */
+__noinline int judge_protected(struct WEIR_CTX *ctx, struct visit *v, __u64 opened, int asked)
 {
 	int limited = opened & RULING_LIMITS && !(opened & RULING_FAILSAFE);
-	enum weir_reason why;
 	int gate;
 
 	if (!v)
 		return WEIR_NO_POLICY;
-	gate = cookie_gate(ctx, v, opened >> RULING_VERDICT_SHIFT, limited);
-	if (gate == COOKIE_AS_EVER)
+	gate = cookie_gate(ctx, v, opened >> RULING_VERDICT_SHIFT, limited, asked);
+	switch (gate) {
+	case COOKIE_AS_EVER:
 		return -1;
-	if (gate == COOKIE_PROOF) {
+	case COOKIE_PROOF:
 		v->pkt.flags |= PKT_OPENS;
-		why = pass_opening(v, opened, WEIR_DIR_INGRESS);
-		if (why == WEIR_OK)
-			cookie_remember(v);
-		return why;
+		return -COOKIE_PROOF;
+	case COOKIE_ASK:
+		return -COOKIE_ASK;
 	}
 	account(v, opened, WEIR_DIR_INGRESS);
 	if (gate == COOKIE_SHOWN && opened & RULING_LOG)
 		v->log = 1;
 	return gate == COOKIE_SHOWN ? WEIR_OK
 	       : gate == COOKIE_SYN ? WEIR_SYN_COOKIE
-	       : gate == COOKIE_BAD ? WEIR_BAD_COOKIE
-				    : gate - COOKIE_LIMIT;
+				    : WEIR_BAD_COOKIE;
+}
+
+#ifndef WEIR_TC
+/* A SYN that would be answered with a cookie: not where a limit refuses its sender. */
+static __always_inline int judge_syn(struct WEIR_CTX *ctx, struct visit *v, __u64 opened)
+{
+	int why =
+	    charge_all(v, opened >> RULING_VERDICT_SHIFT, WEIR_DIR_INGRESS | CHARGE_ONLY_PEEK);
+
+	if (why == WEIR_OK)
+		return judge_protected(ctx, v, opened, 1);
+	account(v, opened, WEIR_DIR_INGRESS);
+	return why;
+}
+#endif
+
+static __noinline void remember_proof(const struct visit *v)
+{
+	cookie_remember(v);
 }
 
 static __always_inline enum weir_reason judge_tcp(struct WEIR_CTX *ctx, struct visit *v, int egress,
 						  __u64 opened)
 {
 	__u8 direction = egress ? WEIR_DIR_EGRESS : WEIR_DIR_INGRESS;
+	int proof = 0;
 	__u64 answers;
 
 	if (!egress && (opened & RULING_PROTECT) && (opened & RULING_ALLOWED)) {
-		int why = judge_protected(ctx, v, opened);
+		int why = judge_protected(ctx, v, opened, 0);
 
+#ifndef WEIR_TC
+		if (why == -COOKIE_ASK)
+			why = judge_syn(ctx, v, opened);
+#endif
 		if (why >= 0)
 			return why;
+		proof = why == -COOKIE_PROOF;
 	}
-	if (v->pkt.flags & PKT_OPENS)
-		return opened & RULING_ALLOWED ? pass_opening(v, opened, direction)
-					       : drop_refused(v, opened, direction);
+	if (v->pkt.flags & PKT_OPENS) {
+		enum weir_reason why = opened & RULING_ALLOWED ? pass_opening(v, opened, direction)
+							       : drop_refused(v, opened, direction);
+
+		if (proof && why == WEIR_OK)
+			remember_proof(v);
+		return why;
+	}
 	if (!egress && by_name(opened))
 		return pass_opening(v, opened, direction);
 	answers = answered(v, egress);
