@@ -103,10 +103,18 @@ AFTER_FLOOD = 120 * A_SECOND
 FORGOTTEN = 300 * A_SECOND
 
 
-class Flood(namedtuple("Flood", "tat above last passed proved", defaults=(frozenset(),))):
-    """SYNs of a protected service: TAT; when the rate was surely exceeded, may have been; when one passed meanwhile."""
+class Flood(namedtuple("Flood", "tat above last passed proved", defaults=(NOTHING, NOTHING))):
+    """SYNs of protected services: TAT; since when the rate was exceeded, and when it may have been last; when one passed
+    meanwhile, to which address and port; who has opened a connection."""
 
     __slots__ = ()
+
+    def lets_through(self, ends, now):
+        passed = [when for where, when in self.passed if where == (ends[1], ends[3])]
+        return not passed or now >= max(passed) + A_SECOND
+
+    def let_through(self, ends, now):
+        return self._replace(last=now, passed=self.passed | {((ends[1], ends[3]), now)}, proved=self.proved | {ends})
 
 
 def aggregate(p, size, segments):
@@ -341,7 +349,8 @@ class Model:
                 refused |= {"bad_nd", "spoofed"}
             if self.policy.bridged and p.dmac != BRIDGE_MAC:  # to another port, where a hook may be missing
                 if not (self.is_port(p.dst) or is_multicast(p.dst) or self.is_broadcast(p.dst)):
-                    refused.add("not_bound")
+                    # Whether that or the must-not-break set comes first is not said.
+                    (p.may_drop if p.family == 6 and 133 <= p.icmp_type <= 137 else refused).add("not_bound")
         elif hook == WL_IN:
             if not self.is_bound(p.dst, at) and not is_multicast(p.dst) and not self.is_broadcast(p.dst):
                 refused.add("not_bound")
@@ -496,7 +505,7 @@ class Model:
     def syn(self, entry, flood, outcomes, loose, ends):
         """The rate is a GCRA of what passes; above it all are answered until two seconds after it was last exceeded, but
         for one a second."""
-        flood = flood or Flood(0, 0, 0, 0)
+        flood = flood or Flood(0, 0, 0)
         passing = [o for o in outcomes if o.passes]
         dropped = [o for o in outcomes if not o.passes]
         if not passing and not any("limit" in o.reasons for o in dropped):
@@ -511,13 +520,13 @@ class Model:
             # Above the rate a moment ago: when exactly that ends is not said
             renewed = flood._replace(last=self.now)
             answers = self.spoken(dropped, entry, (renewed,)) + ([self.cookie(entry, renewed)] if passing else [])
-            if self.now < flood.above + LASTS and self.now < flood.passed + A_SECOND and not loose:
+            if self.now < flood.above + LASTS and not flood.lets_through(ends, self.now) and not loose:
                 return answers
-            return answers + [self.then(o, entry, renewed._replace(passed=self.now, proved=charged.proved)) for o in shown]
+            return answers + [self.then(o, entry, renewed.let_through(ends, self.now)) for o in shown]
         exceeded = flood._replace(above=self.now, last=self.now)
         answers = [self.cookie(entry, exceeded)] if passing else []
         if early > slack:
-            first = [self.then(o, entry, exceeded._replace(passed=self.now, proved=charged.proved)) for o in shown]
+            first = [self.then(o, entry, exceeded.let_through(ends, self.now)) for o in shown]
             return self.spoken(dropped, entry, (flood, exceeded)) + answers + first
         below = [self.then(o, entry, charged) for o in passing]
         return self.spoken(dropped, entry, (flood, charged)) + below + (answers if early > -slack else [])
