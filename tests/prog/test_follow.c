@@ -323,6 +323,28 @@ static __u32 generation(void)
 	return ret;
 }
 
+static unsigned int word_slot_now(void)
+{
+	struct kernel *kernel = opened(false);
+	unsigned int ret = word_slot(word_peek(kernel));
+
+	kernel_close(kernel);
+	return ret;
+}
+
+/* Where the state of a protected service is, by its place in the policy in force. */
+static __u32 state_of(size_t place)
+{
+	struct kernel *kernel = opened(false);
+	struct weir_protect prot[WEIR_MAX_PROTECTS] = {};
+	size_t n;
+
+	assert_int_equal(slot_protects(kernel, word_slot(word_peek(kernel)), prot, &n), 0);
+	kernel_close(kernel);
+	assert_true(place < n);
+	return prot[place].state;
+}
+
 /* ---- containers ---- */
 
 #define NS "weir-test-follow"
@@ -826,6 +848,115 @@ static void zones_follow_the_numbers_of_their_slot(void **state)
 	assert_int_equal(apply(POLICY), 0);
 }
 
+#define GUARDED                                                                                 \
+	"workloads: [\"veth*\"]\nsegments: {web: [{container: web}]}\n"                         \
+	"allow:\n- {from: any, to: web, port: tcp/80}\n- {to: self, port: [tcp/443, tcp/80]}\n" \
+	"protect:\n"
+#define STRICT	      "interfaces: [{name: nic, antispoof: strict}]\n" GUARDED
+#define PROTECT(port) "- {port: tcp/" port ", syn_cookies: {above: 10/s}}\n"
+
+/* How sources are checked is said for each slot, and new addresses of names put the same policy into the other one. */
+static void reverse_paths_are_checked_in_the_slot_that_says_so(void **state)
+{
+	struct weir_iface iface;
+	unsigned int slot;
+
+	engine("10.77.0.2");
+	assert_int_equal(apply(STRICT PROTECT("443")), 0);
+	slot = word_slot_now();
+	assert_true(iface_of(if_nametoindex("nic"), &iface));
+	assert_int_equal(iface.antispoof[slot], WEIR_ANTISPOOF_STRICT);
+	assert_true(iface_of(if_nametoindex("br-c"), &iface));
+	assert_int_equal(iface.antispoof[slot], WEIR_ANTISPOOF_OFF);
+	engine("10.77.0.3");
+	assert_int_equal(change(STRICT PROTECT("443"), true, 0, NULL), 0);
+	assert_int_not_equal(word_slot_now(), slot);
+	assert_true(iface_of(if_nametoindex("nic"), &iface));
+	assert_int_equal(iface.antispoof[!slot], WEIR_ANTISPOOF_STRICT);
+	follow_all();
+	assert_true(iface_of(if_nametoindex("nic"), &iface));
+	assert_int_equal(iface.antispoof[!slot], WEIR_ANTISPOOF_STRICT);
+	assert_int_equal(apply(POLICY), 0);
+	assert_true(iface_of(if_nametoindex("nic"), &iface));
+	assert_int_equal(iface.antispoof[word_slot_now()], WEIR_ANTISPOOF_OFF);
+	assert_int_equal(iface.antispoof[!word_slot_now()], WEIR_ANTISPOOF_STRICT);
+}
+
+static void protected_services_keep_their_state(void **state)
+{
+	detach();
+	assert_int_equal(apply(STRICT PROTECT("80") PROTECT("443")), 0);
+	assert_int_equal(state_of(0), 0);
+	assert_int_equal(state_of(1), 1);
+	assert_int_equal(apply(STRICT PROTECT("443")), 0);
+	assert_int_equal(state_of(0), 1);
+	engine("10.77.0.3");
+	assert_int_equal(change(STRICT PROTECT("443"), true, 0, NULL), 0);
+	assert_int_equal(state_of(0), 1);
+	/* Of another policy these would be other services. */
+	assert_int_equal(change(STRICT PROTECT("80"), true, 0, NULL), -ESTALE);
+	assert_int_equal(change(STRICT PROTECT("443") PROTECT("80"), true, 0, NULL), -ESTALE);
+	assert_int_equal(apply(POLICY), 0);
+}
+
+static void interfaces_know_their_mtu_and_master(void **state)
+{
+	struct weir_iface iface;
+
+	sh("ip link set nic mtu 1400");
+	follow("nic");
+	assert_true(iface_of(if_nametoindex("nic"), &iface));
+	assert_int_equal(iface.mtu, 1400);
+	assert_int_equal(iface.master, 0);
+	assert_int_equal(iface.lower, 0);
+	sh("ip link add other0 type veth peer name other1 && ip link set other0 master br-c");
+	follow("other0");
+	assert_true(iface_of(if_nametoindex("other0"), &iface));
+	assert_int_equal(iface.master, if_nametoindex("br-c"));
+	assert_int_equal(iface.flags & WEIR_IF_PORT, 0);
+	assert_int_equal(iface.mtu, 1500);
+	sh("ip link del other0 && ip link set nic mtu 1500");
+	follow_all();
+}
+
+/* A kernel that has 802.1Q: not all do. */
+static void a_vlan_on_a_watched_interface_is_judged_below(void **state)
+{
+	struct weir_iface iface;
+
+	if (system("ip link add link nic name nic.5 type vlan id 5 2>/dev/null"))
+		skip();
+	assert_int_equal(apply("interfaces: [\"nic*\"]\nvlans: 5\n"), 0);
+	assert_true(has_hooks("nic"));
+	assert_false(has_hooks("nic.5"));
+	assert_true(iface_of(if_nametoindex("nic.5"), &iface));
+	assert_int_equal(iface.flags, 0);
+	assert_int_equal(iface.lower, if_nametoindex("nic"));
+	sh("ip link del nic.5");
+	assert_int_equal(apply(POLICY), 0);
+}
+
+static void settings_that_cannot_be_written_are_named_and_stay(void **state)
+{
+	__u32 before;
+
+	detach();
+	sh("sysctl -qw net.ipv4.conf.lo.forwarding=0");
+	assert_int_equal(apply(POLICY), 0);
+	before = generation();
+	assert_int_equal(fails_at("sysctl", STRICT PROTECT("443"), false), -EOPNOTSUPP);
+	assert_int_equal(generation(), before);
+	sh("test $(sysctl -n net.ipv4.conf.lo.forwarding) = 0");
+	/* What fails later gives them back. */
+	assert_int_equal(fails_at("swap", STRICT PROTECT("443"), false), -EIO);
+	sh("test $(sysctl -n net.ipv4.conf.lo.forwarding) = 0");
+	assert_int_equal(apply(STRICT PROTECT("443")), 0);
+	sh("test $(sysctl -n net.ipv4.conf.lo.forwarding) = 1");
+	detach();
+	sh("test $(sysctl -n net.ipv4.conf.lo.forwarding) = 0");
+	assert_int_equal(apply(POLICY), 0);
+}
+
 static __u64 cpu_ns(void)
 {
 	struct timespec now;
@@ -1081,6 +1212,11 @@ int main(void)
 	    cmocka_unit_test_teardown(what_the_kernel_lacks_is_refused_by_name, tidy),
 	    cmocka_unit_test_teardown(cgroups_are_replaced_as_a_whole, tidy),
 	    cmocka_unit_test_teardown(zones_follow_the_numbers_of_their_slot, tidy),
+	    cmocka_unit_test_teardown(reverse_paths_are_checked_in_the_slot_that_says_so, tidy),
+	    cmocka_unit_test_teardown(protected_services_keep_their_state, tidy),
+	    cmocka_unit_test_teardown(interfaces_know_their_mtu_and_master, tidy),
+	    cmocka_unit_test_teardown(a_vlan_on_a_watched_interface_is_judged_below, tidy),
+	    cmocka_unit_test_teardown(settings_that_cannot_be_written_are_named_and_stay, tidy),
 	    cmocka_unit_test_teardown(following_one_costs_the_same_among_many, tidy),
 	    cmocka_unit_test_teardown(one_of_500_containers_changes_in_under_10_ms, tidy),
 	};
