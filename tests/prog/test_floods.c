@@ -494,8 +494,8 @@ static void a_forged_opener_is_never_assured(void **state)
 		make_tuple(0x10, 0, &t);
 		step(&t, 0);
 		step(&t, 1);
-		opener_sends(&t, F_ACK, t.opener_seq + 1, t.answerer_seq + guess);
 		answerer_sends(&t, F_RST, t.answerer_seq + guess, 0);
+		opener_sends(&t, F_ACK, t.opener_seq + 1, t.answerer_seq + guess);
 		opener_sends(&t, F_ACK | F_PSH, t.opener_seq + 1, t.answerer_seq + guess);
 		if (i % 2) /* what a stack says to a segment that does not fit */
 			answerer_sends(&t, F_ACK, t.answerer_seq + 1, t.opener_seq + 1);
