@@ -177,11 +177,11 @@ watch_state() {
 	done
 }
 
-# A hundred connections of each family, ten at a time; prints how many of each succeeded.
+# A hundred connections of each family, so many at a time; prints how many of each succeeded.
 hundred() {
 	local address count out=''
 	for address in 203.0.113.1 '[2001:db8:113::1]'; do
-		count=$(seq 100 | at client xargs -P 10 -I{} taskset -c $((1 % CPUS)) curl -s -o /dev/null --connect-timeout 5 -m 10 \
+		count=$(seq 100 | at client xargs -P "$1" -I{} taskset -c $((1 % CPUS)) curl -s -o /dev/null --connect-timeout 5 -m 10 \
 			-w '%{http_code}\n' "http://$address/" | grep -c '^200$' || true)
 		out+="$count "
 	done
@@ -194,7 +194,7 @@ flooded() {
 	until_true 5 grep -q flooding "$TMP/flood"
 	sleep 1
 	watch_state &
-	SUCCEEDED=$(hundred)
+	SUCCEEDED=$(hundred "$1")
 	touch "$TMP/enough"
 	stop flood
 	wait -n 2>/dev/null || true
@@ -203,7 +203,7 @@ flooded() {
 }
 
 rules eth0 1000/second | policy
-flooded
+flooded 10
 same "under $RATE SYNs, a hundred connections of each family succeed" "$SUCCEEDED" "100 100"
 between "  the host never had more than a few half-open connections (most: $SYN_RECV)" "$SYN_RECV" 0 64
 # Ten a SYN that is shown to the listener would be many.
@@ -214,11 +214,11 @@ same "  nobody was taken for a forger" "$(reason bad_cookie)" 0
 # Of both slots: settings that a policy needs stay as long as a rollback could bring it back.
 rules eth0 | policy
 rules eth0 | policy
-flooded
+flooded 50
 echo "# without protection, net.ipv4.tcp_syncookies=$(at node cat /proc/sys/net/ipv4/tcp_syncookies), under $RATE SYNs:" \
 	"$SUCCEEDED of a hundred each succeed, most half-open $SYN_RECV, tracked $CONNTRACK"
 at node sh -c 'echo 0 >/proc/sys/net/ipv4/tcp_syncookies'
-flooded
+flooded 50
 echo "# without protection, net.ipv4.tcp_syncookies=0, under $RATE SYNs:" \
 	"$SUCCEEDED of a hundred each succeed, most half-open $SYN_RECV, tracked $CONNTRACK"
 finish
