@@ -506,8 +506,8 @@ static __always_inline __u32 cookie_read(struct xdp_md *ctx, struct visit *v)
 		return 0;
 	*(volatile __u32 *)&w->length = length;
 	l3 = l4 + length - v->pkt.headers;
-	length = (length - 20) & 63;
-	if (length && length <= 40 && bpf_xdp_load_bytes(ctx, l4 + 20, w->syn + 20, length))
+	/* The first 20 bytes again: that the rest is not empty, 6.1 does not see. */
+	if (length > 20 && bpf_xdp_load_bytes(ctx, l4, w->syn, length))
 		return 0;
 	return l3 <= 14 + 4 * PARSE_MAX_TAGS ? l3 : 0;
 }
@@ -523,6 +523,7 @@ static __always_inline int cookie_write(struct xdp_md *ctx, struct visit *v, __u
 	if (size < 60 && was >= 60)
 		size = 60;
 	if (bpf_xdp_load_bytes(ctx, 0, mac + 6, 6) || bpf_xdp_load_bytes(ctx, 6, mac, 6) ||
+	    mac[0] & 1 || /* nobody's address: the answer would go to everybody */
 	    bpf_xdp_adjust_tail(ctx, (int)size - (int)was) || bpf_xdp_store_bytes(ctx, 0, mac, 12))
 		return -1;
 	if (size > l3 + ip + length) {

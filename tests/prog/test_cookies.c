@@ -517,6 +517,10 @@ static void broadcasts_and_frames_for_others_get_no_answer(void **state)
 	frame = *SEGMENT(.flags = F_SYN);
 	memset(frame.byte, 0xff, 6);
 	assert_int_equal(run_answer(&frame, &got), DROP);
+	frame = *SEGMENT(.flags = F_SYN);
+	memset(frame.byte + 6, 0xff, 6); /* nor does everybody */
+	assert_int_equal(run_answer(&frame, &got), DROP);
+	frame = *SEGMENT(.flags = F_SYN);
 	memcpy(frame.byte, "\x02\x00\x00\x00\x99\x99", 6);
 	assert_int_equal(run_answer(&frame, &got),
 			 PASS); /* the stack drops it, what is on top may take it */
