@@ -484,10 +484,11 @@ struct weir_flow {
 	__u32 seq[2];
 };
 _Static_assert(sizeof(struct weir_flow) == 64, "one cache line");
-#define WEIR_FLOW_BUSY	      (1ULL << 63)
-#define WEIR_FLOW_REPLIED     0x1ULL  /* the other end answered */
-#define WEIR_FLOW_CLOSING     0x2ULL  /* FIN or RST with a number that fits */
-#define WEIR_FLOW_ESTABLISHED 0x4ULL  /* lives long: answered; TCP: its opener knows what the answer said */
+#define WEIR_FLOW_BUSY	  (1ULL << 63)
+#define WEIR_FLOW_REPLIED 0x1ULL /* the other end answered */
+#define WEIR_FLOW_CLOSING 0x2ULL /* FIN or RST with a number that fits */
+#define WEIR_FLOW_ESTABLISHED \
+	0x4ULL /* lives long: answered; TCP: its opener knows what the answer said */
 #define WEIR_FLOW_ASSURED     0x8ULL  /* newcomers do not take its place */
 #define WEIR_FLOW_HANDSHAKE   0x10ULL /* TCP: seq[1] is what the opener must acknowledge, exactly */
 #define WEIR_FLOW_STATE	      0x1fULL
@@ -545,9 +546,9 @@ _Static_assert(sizeof(struct weir_cookie) == 64, "one cache line");
  * the cookie of a client that proved its address; @used: two segments went by that proof. Behind these, when the last
  * SYN for each of our addresses (by hash) passed during an attack, ns of CLOCK_MONOTONIC.
  */
-#define WEIR_PROVED	16384
-#define WEIR_TRICKLES	4096
-#define WEIR_PROVED_NOW 0x7fffffffULL
+#define WEIR_PROVED	 16384
+#define WEIR_TRICKLES	 4096
+#define WEIR_PROVED_NOW	 0x7fffffffULL
 #define WEIR_PROVED_USED (1ULL << 31)
 
 /* weir_block: run-time blocks, longest prefix; IPv4 prefixes as 96 + length. An expired entry blocks nothing. */
