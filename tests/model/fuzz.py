@@ -72,6 +72,9 @@ class Runner:
             line = self.process.stdout.readline().decode().split()
             if not line:
                 break
+            if line == ["nat"]:
+                self.sockets.append(("nat",))
+                continue
             kind, ns, local, lport, remote, rport, listens = line
             self.sockets.append((kind, ns, packed(local), int(lport), packed(remote), int(rport), listens == "1"))
         if not self.sockets:

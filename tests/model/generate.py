@@ -6,7 +6,7 @@ frames cut, but rarely: most frames that are spoiled so are spoiled in the same 
 
 from struct import pack, unpack
 
-from model import BR_IN, BR_OUT, BRIDGE, BRIDGE_MAC, HERE, NIC, NIC2, NIC_IN, NIC_OUT, UNKNOWN, UNWATCHED, WL, WL2, WL_IN, WL_OUT, XDP
+from model import BR_IN, BR_OUT, BRIDGE, BRIDGE_MAC, HERE, NATTED, NIC, NIC2, NIC_IN, NIC_OUT, UNKNOWN, UNWATCHED, WL, WL2, WL_IN, WL_OUT, XDP
 from packet import checksum
 from policy import BRIDGED, FORWARDS, packed
 
@@ -48,6 +48,7 @@ SERVICES = [
     "udp/53", "udp/53", "udp/5000-5100", "udp", "udp/7005", "udp/5353", "udp/40000", "icmp", "icmp/echo-request", "icmpv6/128",
     "icmpv6", "icmp/0", "icmpv6/129", "sctp/36412", "sctp", "proto/47", "proto/50", "proto/2", "proto/253", "any", "any",
     "icmp/destination-unreachable", "icmp/time-exceeded", "udp/60-70", "icmpv6/143", "proto/4", "proto/41",
+    "udp/7300-7999", "tcp/7300-7999", "udp/7443", "tcp/7380",
 ]
 
 
@@ -865,6 +866,41 @@ def aggregates(r, hooks=EVERYWHERE):
     return ops
 
 
+# What belongs to a flow through NAT, by hook: (hook, interface, arrived, as seen?, answers?)
+NAT_PLACES = [
+    [(XDP, NIC, NIC, False, False), (WL_IN, WL, NIC, True, False), (WL_OUT, WL, WL, True, True), (NIC_OUT, NIC, WL, False, True)],
+    [(WL_OUT, WL, WL, False, False), (NIC_OUT, NIC, WL, True, False), (XDP, NIC, NIC, True, True), (WL_IN, WL, NIC, False, True),
+     (NIC_OUT, NIC, UNWATCHED, True, False)],
+    [(WL_OUT, WL, WL, False, False), (NIC_OUT, NIC, WL, True, False), (XDP, NIC, NIC, True, True), (WL_IN, WL, NIC, False, True)],
+]  # fmt: skip
+
+
+def natted(r):
+    """Packets of a flow that NAT changes on its way, as the hooks see them; now and then with another port."""
+    number = r.randrange(len(NATTED))
+    proto, sent, seen = NATTED[number]
+    places = NAT_PLACES[(0, 0, 1, 1, 2)[number % 5]]
+    steps = list(places) if chance(r, 2) else [r.choice(places) for _ in range(r.choice([1, 2, 4]))]
+    ops = []
+    for place in steps:
+        hook, at, arrived, as_seen, answers = place
+        src, sport, dst, dport = seen if as_seen else sent
+        if answers:
+            src, sport, dst, dport = dst, dport, src, sport
+        if chance(r, 10):
+            sport += 1
+        elif chance(r, 10):
+            dport += 1
+        payload = udp(sport, dport, b"n" * 8) if proto == 17 else tcp(sport, dport, r.choice([2, 16, 16, 24, 17, 4, 18]))
+        build = ip4 if len(src) == 4 else ip6
+        macs = (MAC_OF[at], PEER_MAC) if hook in (NIC_OUT, WL_IN) else (PEER_MAC, MAC_OF[at])
+        ip = build(src, dst, proto, payload)
+        ops.append(("F", frame(ip, *macs, 0x0800 if len(src) == 4 else 0x86DD), hook, at, arrived, None))
+        if chance(r, 4):
+            ops.append(ops[-1])
+    return ops
+
+
 def pieces(r, payload):
     """A payload cut as fragments are: (offset in 8 bytes, more, bytes), some of them lying, twice or missing."""
     payload += bytes(r.choice([0, 8, 24, 40]))
@@ -932,6 +968,8 @@ def sequence(r, hooks=EVERYWHERE):
         return flood(r)
     if chance(r, 20):
         return aggregates(r, hooks)
+    if hooks is EVERYWHERE and chance(r, 12):
+        return natted(r)
     w = Where(r, hooks=hooks)
     parts = flow(r, w)
     ports_here = parts[0][1][:4]

@@ -52,6 +52,22 @@ ROUTES = [
         ("100.64.0.0/10", None), ("fc00::/7", None),
     )
 ]  # fmt: skip
+# Flows that conntrack knows, by runner.c: protocol, as it was sent, as its receiver sees it (source, port, destination, port)
+NATTED = []
+for self_, pod, outside, shown in (
+    ("192.0.2.1", "203.0.113.2", "192.0.2.100", "203.0.113.1"),
+    ("2001:db8::1", "2001:db8:77::2", "2001:db8::100", "2001:db8:77::1"),
+):
+    self_, pod, outside, shown = map(packed, (self_, pod, outside, shown))
+    NATTED += [
+        (UDP, (outside, 7600, self_, 7443), (shown, 7600, pod, 7353)),  # a published port
+        (TCP, (outside, 7601, self_, 7443), (shown, 7601, pod, 7380)),
+        (UDP, (pod, 7602, outside, 7777), (self_, 7602, outside, 7777)),  # masqueraded
+        (TCP, (pod, 7603, outside, 7778), (self_, 7603, outside, 7778)),
+        (UDP, (pod, 7604, self_, 7900), (self_, 7604, outside, 7353)),  # an address of ours that leads elsewhere
+    ]
+SENT = {(proto, *sent): (sent, seen) for proto, sent, seen in NATTED}
+SEEN = {(proto, *seen): (sent, seen) for proto, sent, seen in NATTED}
 PORTS = (NIC2,)  # what they carry may stay on their link
 SAME_PATH = {"nic": ("nic", "vlan"), "nic2": ("nic2", "bridge")}
 ALL_DHCP = packed("ff02::1:2")
@@ -149,6 +165,8 @@ class Model:
         self.datagram = {s[1:6] for s in sockets if s[0] == "udp"}
         self.blocks = {}
         self.flows, self.fragments, self.tats, self.auto, self.floods = {}, set(), {}, {}, {}
+        self.marks = set()  # "behind": somebody behind an address of ours has entered a workload
+        self.nat = ("nat",) in sockets
         self.answered = None  # tuple of the SYN that was last answered with a cookie
         self.proof = False  # the frame acknowledges that cookie
         self.gso = None  # of an aggregate: payload of a segment, how many (0: not told)
@@ -157,27 +175,27 @@ class Model:
     # -- state that the driver changes
 
     def state(self):
-        return self.flows, self.fragments, self.tats, self.auto, self.floods
+        return self.flows, self.fragments, self.tats, self.auto, self.floods, self.marks
 
     def states(self):
         return [self.state()] + self.others
 
     def forget(self):
         """Every flow has expired."""
-        for flows, fragments, _, _, floods in self.states():
+        for flows, fragments, _, _, floods, _ in self.states():
             flows.clear()
             fragments.clear()
             floods.clear()
 
     def forget_limits(self):
-        for _, _, tats, auto, _ in self.states():
+        for _, _, tats, auto, _, _ in self.states():
             tats.clear()
             auto.clear()
 
     # -- histories
 
     def enter(self, state):
-        self.flows, self.fragments, self.tats, self.auto, self.floods = state
+        self.flows, self.fragments, self.tats, self.auto, self.floods, self.marks = state
 
     def observe(self, frame, hook, at, arrived, tag, agrees):
         """Goes on with every history in which the text allows an outcome that @agrees holds of.
@@ -209,11 +227,11 @@ class Model:
     def distinct(self, states):
         """States that differ, less what has expired. Of very many the first: what drops out can raise a false alarm only."""
         kept = []
-        for flows, fragments, tats, auto, floods in states:
+        for flows, fragments, tats, auto, floods, marks in states:
             tats = {key: tat for key, tat in tats.items() if tat > self.now * 16}
             auto = {key: end for key, end in auto.items() if end > self.now}
-            if not any((flows.keys(), fragments, tats, auto, floods) == (k[0].keys(), *k[1:]) for k in kept):
-                kept.append((flows, fragments, tats, auto, floods))
+            if not any((flows.keys(), fragments, tats, auto, floods, marks) == (k[0].keys(), *k[1:]) for k in kept):
+                kept.append((flows, fragments, tats, auto, floods, marks))
         return kept[:HISTORIES]
 
     def local(self, address, scope):
@@ -424,6 +442,30 @@ class Model:
 
     def by_policy(self, p, hook, at, arrived, refused):
         src, dst, homes = self.homes(p, hook, at, arrived)
+        if hook >= NIC_OUT and (src.address != p.src or dst.address != p.dst):
+            return self.by_hidden(p, hook, at, arrived, refused, src, dst, homes)
+        return self.by_ends(p, hook, at, arrived, refused, src, dst, homes)
+
+    def by_hidden(self, p, hook, at, arrived, refused, src, dst, homes):
+        """Of one whose address NAT hides; whether the address that shows may be blocked as well is not said."""
+        outcomes = self.by_ends(p, hook, at, arrived, refused, src, dst, homes)
+        shown = [End(a, k) for a, end in ((p.src, src), (p.dst, dst)) if end.address != a for k in (SELF, OTHER)]
+        if src.address != p.src and "behind" not in self.marks:
+            # From when on answers are looked for is not said but of who entered a workload.
+            told = [self.with_mark(outcome) for outcome in outcomes]
+            entered = [outcome.passes and hook == WL_IN for outcome in outcomes]
+            outcomes = told + [outcome for outcome, inside in zip(outcomes, entered) if not inside]
+        if any(self.is_blocked(end) for end in shown):
+            outcomes.append(drop("blocked", why="whom NAT shows"))
+        if any(self.is_listed(end) for end in shown):
+            outcomes.append(drop("block_list", why="whom NAT shows"))
+        return outcomes
+
+    def with_mark(self, outcome):
+        effects = [*outcome.effects, lambda: self.marks.add("behind")]
+        return Outcome(outcome.passes, outcome.reasons, outcome.homes, effects, outcome.why)
+
+    def by_ends(self, p, hook, at, arrived, refused, src, dst, homes):
         refused = set(refused) | self.astray(p, hook, at, arrived, dst, homes)
         blocked = self.is_blocked(src) or self.is_blocked(dst)
         if blocked:
@@ -522,14 +564,19 @@ class Model:
             answers = self.spoken(dropped, entry, (renewed,)) + ([self.cookie(entry, renewed)] if passing else [])
             if self.now < flood.above + LASTS and not flood.lets_through(ends, self.now) and not loose:
                 return answers
-            return answers + [self.then(o, entry, renewed.let_through(ends, self.now)) for o in shown]
+            return answers + self.let_through(shown, entry, renewed, ends, loose)
         exceeded = flood._replace(above=self.now, last=self.now)
         answers = [self.cookie(entry, exceeded)] if passing else []
         if early > slack:
-            first = [self.then(o, entry, exceeded.let_through(ends, self.now)) for o in shown]
+            first = self.let_through(shown, entry, exceeded, ends, loose)
             return self.spoken(dropped, entry, (flood, exceeded)) + answers + first
         below = [self.then(o, entry, charged) for o in passing]
         return self.spoken(dropped, entry, (flood, charged)) + below + (answers if early > -slack else [])
+
+    def let_through(self, shown, entry, flood, ends, loose):
+        """The one of this second, or one that is no matter of cookies."""
+        floods = (flood.let_through(ends, self.now),) + ((flood,) if loose else ())
+        return [self.then(o, entry, each) for o in shown for each in floods]
 
     def seen_only(self, outcome):
         """The effects of an outcome without its charges."""
@@ -604,7 +651,7 @@ class Model:
             if arrived in WATCHED:
                 return src, dst, []
             if src.kind == SELF:
-                src = End(p.src, OTHER, True)  # DESIGN 1.8: the original source, and here conntrack knows of none
+                src = self.behind(p)  # DESIGN 1.8: the original source
             return src, dst, [(HOME_FORWARD, "forward", src, dst, came, None)]
         if hook == WL_OUT:
             src, dst = End(p.src, WORKLOAD), End(p.dst, self.kind(p.dst, at))
@@ -613,6 +660,11 @@ class Model:
             if group or is_multicast(p.dst) or self.is_broadcast(p.dst):
                 dst.kind = SELF
                 dst.key = (dst.address, SELF, False)
+            answers = "behind" in self.marks and not p.opens_tcp
+            if dst.kind == SELF and answers and self.translated(p, SEEN, True):
+                asked, _ = self.translated(p, SEEN, True)
+                dst = End(asked[0], self.kind(asked[0], at))
+                return src, dst, [(HOME_WL_OUT, "out", src, dst, zone, "pod" if at == WL else None)]
             if dst.kind == SELF:
                 return src, dst, [out, (HOME_SELF_IN, "in", src, dst, zone, "node")]
             return src, dst, [out]
@@ -624,8 +676,25 @@ class Model:
                 (HOME_SELF_OUT, "out", src, dst, zone, "node"),
                 (HOME_WL_IN, "in", src, dst, "", "pod" if at == WL else None),
             ]
-        src = End(p.src, OTHER, True) if kind == SELF else End(p.src, kind)
+        src = self.behind(p) if kind == SELF else End(p.src, kind)
         return src, dst, [(HOME_WL_IN, "in", src, dst, came, "pod" if at == WL else None)]
+
+    def translated(self, p, flows, answers=False):
+        """The flow of conntrack's that the packet is of, or is the answer to: (as sent, as seen)."""
+        if not self.nat or p.fragment or p.error or p.proto not in (TCP, UDP):
+            return None
+        if answers:
+            return flows.get((p.proto, p.dst, p.dport, p.src, p.sport))
+        return flows.get((p.proto, p.src, p.sport, p.dst, p.dport))
+
+    def behind(self, p):
+        """Who sent what has an address of this node that did not make it."""
+        found = self.translated(p, SEEN)
+        if found:
+            return End(found[0][0], self.kind(found[0][0], 0))
+        if self.translated(p, SENT, True):
+            return End(p.src, SELF)  # what was asked of us comes back from us, whoever answered
+        return End(p.src, OTHER, True)
 
     def is_blocked(self, end):
         for network, expires in self.blocks.items():
@@ -747,7 +816,7 @@ class Model:
             return [Judged(True, charge=() if out else charge, why=f"{direction}: the rule names the port")]
         if out and can_out is True:
             return [Judged(True, charge=charge, why="out: continuation")]
-        if (ns, local.address, lport, peer.address, pport) in self.connected:
+        if (ns, local.address, lport, p.dst if out else p.src, pport) in self.connected:
             outside = (ns, local.address, lport) in self.listening
             answer = can_in if outside else can_out
             if answer is True:
@@ -814,11 +883,11 @@ class Model:
             if can_out is True:
                 effects = [] if can_in is True else self.make(local.kind, p, p.src, p.dst)
                 return [Judged(True, charge=charge, effects=effects, why="out: egress policy")]
-            if answers and self.has_flow("answer", p, peer.address, local.address) and can_in is True:
+            if answers and self.has_flow("answer", p, p.dst, p.src) and can_in is True:
                 return [Judged(True, why="out: answer to a flow seen")]
             return [Judged(False, [can_out], why="out: egress policy")]
-        hit = self.has_flow(local.kind, p, local.address, peer.address) and not p.init
-        if p.proto == UDP and (ns, local.address, p.dport, peer.address, p.sport) in self.datagram:
+        hit = self.has_flow(local.kind, p, p.dst, p.src) and not p.init
+        if p.proto == UDP and (ns, p.dst, p.dport, p.src, p.sport) in self.datagram:
             hit = True
         if can_in is True:
             # What is a reply as well is not charged, unless a rule that names the port settles it before.
@@ -864,6 +933,8 @@ class Model:
     def masquerade(self, p, zone):
         """What a packet with an address of this node that it did not make leaves at a NIC: its answers come to this node.
         What may be an answer itself, from a port that a rule names, may leave nothing."""
+        if self.translated(p, SENT, True):
+            return [[]]  # the answer of a published port
         entry = self.make("masq", p, p.src, p.dst)
         if not entry or p.init or (p.proto == TCP and p.opens_tcp):
             return [entry]

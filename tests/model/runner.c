@@ -17,7 +17,7 @@
  *   U                   no run-time blocks
  *   L                   no limiter state, no automatic blocks
  * Interfaces: 0 made here, 1 nic, 2 nic2, 3 other, 4 wl, 5 wl2, 6 one that nobody was told of, 7 br0. Before the first
- * message it tells one socket a line and an empty line.
+ * message it tells one socket a line, "nat" where conntrack knows the flows below, and an empty line.
  */
 #include "harness.h"
 
@@ -161,12 +161,15 @@ static void open_at(const char *name, int ns, const char *here, const char *ther
 	printf("udp %s %s %u %s %u 0\n", name, here, DATAGRAM, there, RESOLVER);
 }
 
+static void make_nat(void);
+
 static void open_sockets(void)
 {
 	open_at("node", world.node_ns, SELF4, OUTSIDE4, 0);
 	open_at("node", world.node_ns, SELF6, OUTSIDE6, 0);
 	open_at("pod", world.pod_ns, POD4, OUTSIDE4, 100);
 	open_at("pod", world.pod_ns, POD6, OUTSIDE6, 100);
+	make_nat();
 	if (setns(world.node_ns, CLONE_NEWNET))
 		die("runner: setns: %s", strerror(errno));
 	printf("\n");
@@ -210,6 +213,95 @@ static void tell_devices(void)
 		die("runner: interfaces: %s", strerror(errno));
 	port.master = if_nametoindex("br1");
 	bpf_map_update_elem(fd, &world.nic2, &port, 0);
+}
+
+/* ---- flows through NAT, that conntrack knows: ports are fixed, and kept by masquerading */
+
+static const char NAT_RULES[] =
+    "table inet nat {\n"
+    "  chain pre { type nat hook prerouting priority -100;\n"
+    "    ip daddr 192.0.2.1 udp dport 7443 dnat ip to 203.0.113.2:7353\n"
+    "    ip daddr 192.0.2.1 tcp dport 7443 dnat ip to 203.0.113.2:7380\n"
+    "    ip daddr 192.0.2.1 udp dport 7900 dnat ip to 192.0.2.100:7353\n"
+    "    ip6 daddr 2001:db8::1 udp dport 7443 dnat ip6 to [2001:db8:77::2]:7353\n"
+    "    ip6 daddr 2001:db8::1 tcp dport 7443 dnat ip6 to [2001:db8:77::2]:7380\n"
+    "    ip6 daddr 2001:db8::1 udp dport 7900 dnat ip6 to [2001:db8::100]:7353\n"
+    "  }\n"
+    "  chain post { type nat hook postrouting priority 100;\n"
+    "    oifname \"wl\" masquerade\n"
+    "    oifname \"nic\" ip saddr 203.0.113.0/25 masquerade\n"
+    "    oifname \"nic\" ip6 saddr 2001:db8:77::/64 masquerade\n"
+    "  }\n"
+    "}\n";
+
+/* @seen: what its receiver must see of the one who sent, or ports in frames would mean something else. */
+static void nat_udp(int client_ns, const char *client, __u16 cport, const char *to, __u16 tport,
+		    int server_ns, const char *server, __u16 sport, const char *seen)
+{
+	int there = socket_at(server_ns, SOCK_DGRAM, server, sport);
+	int here = socket_at(client_ns, SOCK_DGRAM, client, cport);
+	struct sockaddr_storage from;
+	socklen_t len = sizeof(from);
+	char text[INET6_ADDRSTRLEN] = "", byte;
+	struct timeval wait = {.tv_sec = 3};
+	const struct sockaddr_in *in = (void *)&from;
+	const struct sockaddr_in6 *in6 = (void *)&from;
+
+	setsockopt(there, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	connect_to(here, to, tport);
+	if (send(here, "x", 1, 0) != 1 || recvfrom(there, &byte, 1, 0, (void *)&from, &len) != 1)
+		die("runner: nothing came through NAT to %s:%u", server, sport);
+	if (from.ss_family == AF_INET)
+		inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
+	else
+		inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
+	if (strcmp(text, seen) || in->sin_port != htons(cport))
+		die("runner: NAT shows %s:%u as %s:%u", client, cport, text, ntohs(in->sin_port));
+	close(here); /* its socket would answer for the flow */
+	close(there);
+}
+
+static void nat_tcp(const char *self, const char *pod, const char *outside, const char *seen)
+{
+	int listener = socket_at(world.pod_ns, SOCK_STREAM, pod, 7380), client;
+
+	if (listen(listener, 4))
+		die("runner: listen: %s", strerror(errno));
+	client = socket_at(world.outside_ns, SOCK_STREAM, outside, 7601);
+	connect_to(client, self, 7443);
+	if (accept(listener, NULL, NULL) < 0)
+		die("runner: accept: %s", strerror(errno));
+	printf("tcp pod %s 7380 %s 7601 1\n", pod, seen);
+	listener = socket_at(world.outside_ns, SOCK_STREAM, outside, 7778);
+	if (listen(listener, 4))
+		die("runner: listen: %s", strerror(errno));
+	client = socket_at(world.pod_ns, SOCK_STREAM, pod, 7603);
+	connect_to(client, outside, 7778);
+	if (accept(listener, NULL, NULL) < 0)
+		die("runner: accept: %s", strerror(errno));
+	printf("tcp pod %s 7603 %s 7778 0\n", pod, outside);
+}
+
+static void nat_flows(const char *self, const char *pod, const char *outside, const char *seen)
+{
+	nat_udp(world.outside_ns, outside, 7600, self, 7443, world.pod_ns, pod, 7353, seen);
+	nat_udp(world.pod_ns, pod, 7602, outside, 7777, world.outside_ns, outside, 7777, self);
+	nat_udp(world.pod_ns, pod, 7604, self, 7900, world.outside_ns, outside, 7353, self);
+	nat_tcp(self, pod, outside, seen);
+}
+
+static void make_nat(void)
+{
+	const char *timeouts = "/proc/sys/net/netfilter/nf_conntrack_udp_timeout";
+
+	if (!world.has_ct)
+		return;
+	enter(world.node_ns);
+	shell("nft -f - <<'EOF'\n%sEOF\n", NAT_RULES);
+	shell("echo 1000000 >%s && echo 1000000 >%s_stream", timeouts, timeouts);
+	nat_flows(SELF4, POD4, OUTSIDE4, "203.0.113.1");
+	nat_flows(SELF6, POD6, OUTSIDE6, "2001:db8:77::1");
+	printf("nat\n");
 }
 
 /* Test runs take no tag beside the frame: a program puts it there and goes on as the hook's. */
