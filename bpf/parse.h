@@ -648,7 +648,7 @@ WEIR_INLINE enum weir_reason parse_ip4(const struct view *view, struct packet *p
 			return WEIR_TRUNCATED;
 		sum += sum_options(view, pkt, l3);
 	}
-	if ((sum_fold(sum) ^ 0xffff) & (view->gso - 1))
+	if ((sum_fold(sum) ^ 0xffff) * (1 - view->gso) != 0)
 		return WEIR_BAD_CHECKSUM;
 	pkt->ip_len = total;
 	end = l3 + total;
@@ -789,7 +789,8 @@ WEIR_INLINE enum weir_reason parse_arp(const struct view *view, struct packet *p
 /** parse_network() - the packet at offset pkt->offset, of Ethernet type @type (wire order). */
 WEIR_INLINE enum weir_reason parse_network(const struct view *view, struct packet *pkt, __be16 type)
 {
-	__u32 l3 = FORGET(pkt->offset, pkt->offset);
+	/* At most 46: the mask is for verifiers that do not know the bound of what was put aside before it was checked. */
+	__u32 l3 = FORGET(pkt->offset, pkt->offset) & 63;
 
 	if (l3 > 14 + 4 * PARSE_MAX_TAGS)
 		return WEIR_TRUNCATED; /* cannot be: for the verifier */
