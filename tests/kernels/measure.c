@@ -21,6 +21,9 @@
 
 #define LOG_STATISTICS 4 /* the verifier's numbers, without its steps */
 #define LOG_SIZE       65536
+#define LOG_STEPS      1
+#define STEPS_SIZE     (16 << 20)
+#define LAST_STEPS     8000
 #define MAX_PROGS      32
 #define MAX_FRAMES     256
 #define ROUNDED(bytes) (((bytes) + 31) / 32 * 32)
@@ -38,6 +41,7 @@ struct reports {
 };
 
 static char logs[MAX_PROGS][LOG_SIZE];
+static bool verbose;
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -276,16 +280,47 @@ static int note(struct report *report, const struct bpf_program *prog, const str
 	return 0;
 }
 
-static int measure(const char *path, struct reports *reports)
+static struct bpf_object *open_object(const char *path)
 {
 	struct bpf_object *object = bpf_object__open_file(path, NULL);
+
+	if (object && set_features(object, kernel_has("bpf_skb_ct_lookup")) < 0) {
+		bpf_object__close(object);
+		return NULL;
+	}
+	return object;
+}
+
+/* Its numbers alone do not say why: once more, with the steps of the way that ends in the refusal. */
+static void ask_why(const char *path, struct report *report)
+{
+	struct bpf_object *object = open_object(path);
+	struct bpf_program *prog =
+	    object ? bpf_object__find_program_by_name(object, report->name) : NULL;
+	char *log = prog ? calloc(1, STEPS_SIZE) : NULL;
+
+	if (log) {
+		bpf_program__set_log_level(prog, LOG_STEPS);
+		bpf_program__set_log_buf(prog, log, STEPS_SIZE);
+		bpf_object__load(object);
+		note_refusal(report, log);
+		if (verbose)
+			fprintf(stderr, "%s\n",
+				log + (strlen(log) > LAST_STEPS ? strlen(log) - LAST_STEPS : 0));
+	}
+	bpf_object__close(object);
+	free(log);
+}
+
+static int measure(const char *path, struct reports *reports)
+{
+	struct bpf_object *object = open_object(path);
 	struct bpf_program *prog;
 	size_t i = 0;
 	int err;
 
 	if (!object)
-		return -errno;
-	err = set_features(object, kernel_has("bpf_skb_ct_lookup"));
+		return -EINVAL;
 	bpf_object__for_each_program(prog, object)
 	{
 		if (i == MAX_PROGS)
@@ -294,8 +329,7 @@ static int measure(const char *path, struct reports *reports)
 		bpf_program__set_log_level(prog, LOG_STATISTICS);
 		bpf_program__set_log_buf(prog, logs[i++], LOG_SIZE);
 	}
-	if (!err)
-		err = bpf_object__load(object);
+	err = bpf_object__load(object);
 	i = 0;
 	bpf_object__for_each_program(prog, object)
 	{
@@ -307,13 +341,13 @@ static int measure(const char *path, struct reports *reports)
 		if (!err)
 			err = note(report, prog, bpf_object__btf(object), log);
 		else if (log[0] && bpf_program__fd(prog) < 0)
-			note_refusal(report, log);
+			ask_why(path, report);
 	}
 	bpf_object__close(object);
 	return err;
 }
 
-static int say(const struct reports *reports, bool verbose)
+static int say(const struct reports *reports)
 {
 	int status = 0;
 
@@ -336,7 +370,6 @@ static int say(const struct reports *reports, bool verbose)
 int main(int argc, char **argv)
 {
 	static struct reports reports;
-	bool verbose = false;
 	int times = 3, first, option, err;
 
 	while ((option = getopt(argc, argv, "n:v")) != -1) {
@@ -358,10 +391,10 @@ int main(int argc, char **argv)
 			err = measure(argv[i], &reports);
 			if (err) {
 				fprintf(stderr, "measure: %s: %s\n", argv[i], strerror(-err));
-				say(&reports, verbose);
+				say(&reports);
 				return 1;
 			}
 		}
 	}
-	return say(&reports, verbose);
+	return say(&reports);
 }
