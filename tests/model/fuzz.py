@@ -296,7 +296,10 @@ def chunk_ops(r, spec, node, frames):
     expiry = 0.7 if "limits" not in spec or r.random() < 0.3 else 0.03
     ops, n, elapsed = [], 0, 0
     while n < frames:
-        if r.random() < 0.3:
+        pick = r.random()
+        if pick < 0.03 and "protect" in spec:
+            more = generate.flood(r)
+        elif pick < 0.4:
             more = generate.sequence(r, hooks)
         else:
             more = [("F", *generate.one(r, hooks)) for _ in range(r.choice([1, 4, 16]))]

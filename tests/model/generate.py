@@ -212,6 +212,9 @@ def rules(r):
         out["vlans"] = r.sample(VLANS, r.randint(1, 4))
     if chance(r, 4):
         out["protect"] = [protect(r) for _ in range(r.choice([1, 1, 2]))]
+        if not chance(r, 3):
+            opens = {"from": items(r, names) if chance(r, 2) else "any", "to": "self", "port": out["protect"][0]["port"]}
+            out["allow"] = [*out.get("allow", []), opens]
     if chance(r, 3):
         out["limits"] = [limit(r, names, i) for i in range(r.randint(1, 2))]
     if chance(r, 40):
@@ -381,6 +384,10 @@ class Where:
         back = object.__new__(Where)
         back.family, back.src, back.dst, back.at, back.hooks = self.family, self.dst, self.src, self.at, self.hooks
         back.hook = REVERSED[self.hook]
+        if self.hook in (XDP, NIC_IN) and self.dst in PEERS[self.family]:  # in transit: by the other NIC
+            back.hook, back.at = self.hook, NIC if self.at == NIC2 else NIC2
+            back.arrived = back.at
+            return back
         back.arrived = HERE
         if back.hook == NIC_OUT and self.dst not in SELVES[self.family]:
             back.arrived = NIC2 if self.at == NIC else NIC
@@ -973,7 +980,7 @@ def sequence(r, hooks=EVERYWHERE):
     w = Where(r, hooks=hooks)
     parts = flow(r, w)
     ports_here = parts[0][1][:4]
-    if parts[0][0] in (6, 17) and any(int.from_bytes(ports_here[i : i + 2], "big") in range(7001, 7200) for i in (0, 2)):
+    if w.hook < BR_IN and parts[0][0] in (6, 17) and any(int.from_bytes(ports_here[i : i + 2], "big") in range(7001, 7200) for i in (0, 2)):
         out = OUTSIDE[w.family]
         if w.hook in (XDP, WL_IN):
             w.src = out

@@ -532,10 +532,12 @@ class Model:
         known = (ns, p.dst, p.dport, p.src, p.sport) in self.connected
         listens = (ns, p.dst, p.dport) in self.listening
         if p.opens_tcp:
+            uncounted = outcomes
             # Answered is only what has a listener; of what does not come by XDP nothing but the rate is said.
             loose = known or not listens or hook == NIC_IN or p.fragment or p.chain or p.options or p.tagged
             loose = loose or p.dmac != NIC_MAC
-            return self.syn(entry, flood, outcomes, loose, (p.src, p.dst, p.sport, p.dport))
+            outcomes = self.syn(entry, flood, outcomes, loose, (p.src, p.dst, p.sport, p.dport))
+            return outcomes + [o for o in uncounted if o.passes] if hook == NIC_IN else outcomes
         if flood is None or not flood.above or known or not listens or not p.flags & ACK:
             return outcomes
         if self.proof and self.answered == (p.src, p.dst, p.sport, p.dport):
@@ -652,6 +654,8 @@ class Model:
                 return src, dst, []
             if src.kind == SELF:
                 src = self.behind(p)  # DESIGN 1.8: the original source
+            if src.kind == WORKLOAD:
+                src = End(src.address, OTHER)  # bound to a veth that it did not come from: in transit
             return src, dst, [(HOME_FORWARD, "forward", src, dst, came, None)]
         if hook == WL_OUT:
             src, dst = End(p.src, WORKLOAD), End(p.dst, self.kind(p.dst, at))
@@ -933,7 +937,7 @@ class Model:
     def masquerade(self, p, zone):
         """What a packet with an address of this node that it did not make leaves at a NIC: its answers come to this node.
         What may be an answer itself, from a port that a rule names, may leave nothing."""
-        if self.translated(p, SENT, True):
+        if self.translated(p, SENT, True) and not (p.proto == TCP and p.opens_tcp):
             return [[]]  # the answer of a published port
         entry = self.make("masq", p, p.src, p.dst)
         if not entry or p.init or (p.proto == TCP and p.opens_tcp):
