@@ -35,6 +35,14 @@ static __always_inline int vlan_is_ours(const struct visit *v, const struct weir
 	       (config->flags & WEIR_CFG_VLANS && config->vlans[vlan >> 6 & 63] >> (vlan & 63) & 1);
 }
 
+/* 00:00:5e:00:01:XX and 00:00:5e:00:02:XX: the MAC of a router that several stand in for (RFC 9568), perhaps of ours. */
+static __always_inline int virtual_router(const struct packet *pkt)
+{
+	__u32 kind = BE16(pkt->mac_to_end) >> 8;
+
+	return pkt->mac_to == BE32(0x00005e00) && (kind == 1 || kind == 2);
+}
+
 /*
  * Is the frame for another's MAC? The stack drops such frames; a bridge or a macvlan above, or who listens in promiscuous
  * mode, gets them. Ports of bridges and bonds take what comes for those behind them. What was found last is tried first:
@@ -51,11 +59,11 @@ static __always_inline int frame_is_elsewhere(struct visit *v)
 	    v->mac.mac_end == pkt->mac_to_end)
 		return 0;
 	iface = iface_find(v->ifindex);
-	if (!iface || iface->master)
+	if (!iface)
 		return 0;
 	if (*(const __u32 *)iface->mac != pkt->mac_to ||
 	    *(const __u16 *)(iface->mac + 4) != pkt->mac_to_end)
-		return 1;
+		return !iface->master && !virtual_router(pkt);
 	v->mac.ifindex = v->ifindex;
 	v->mac.mac = pkt->mac_to;
 	v->mac.mac_end = pkt->mac_to_end;

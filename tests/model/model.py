@@ -276,8 +276,9 @@ class Model:
 
     @staticmethod
     def is_anothers_mac(mac):
-        """A-8: filtered, but it leaves nothing behind."""
-        return not mac[0] & 1 and any(mac) and mac != NIC_MAC
+        """A-8: filtered, but it leaves nothing behind. A virtual router's (RFC 9568) may be ours."""
+        router = mac[:5] in (b"\0\0\x5e\0\1", b"\0\0\x5e\0\2")
+        return not mac[0] & 1 and any(mac) and mac != NIC_MAC and not router
 
     def judge_packet(self, p, hook, at, arrived):
         if hook >= BR_IN:

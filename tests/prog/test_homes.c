@@ -720,6 +720,7 @@ static void out_of_band_tags_are_the_outermost(void **state)
 static void frames_for_others_leave_no_trace(void **state)
 {
 	const struct ends *in = ends_of(WEIR_HOOK_XDP);
+	struct frame router;
 	size_t flows;
 
 	for (enum weir_hook hook = WEIR_HOOK_XDP; hook <= WEIR_HOOK_NIC_IN; hook++) {
@@ -743,6 +744,14 @@ static void frames_for_others_leave_no_trace(void **state)
 		assert_int_equal(flows_in_all(), flows);
 		assert_passes(&hop, FRAME(in, IP4(.dst = OUTSIDE4), UDP()));
 		assert_int_equal(flows_in_all(), flows + 1);
+		/* We may be the one that stands in for a router. */
+		frame_build((const struct layer[]){ETH(.bytes = "\0\0\x5e\0\1\x07", .nr_bytes = 6),
+						   IP4(.src = "198.51.100.98", .dst = OUTSIDE4),
+						   UDP(),
+						   {}},
+			    in, &router);
+		assert_passes(&hop, &router);
+		assert_int_equal(flows_in_all(), ++flows + 1);
 		/* A bridge's port carries what is for those behind it. */
 		watch_paths(world.nic2, WEIR_ANTISPOOF_OFF, world.br, 0);
 		assert_passes(AT(.hook = hook, .ifindex = world.nic2),
