@@ -422,11 +422,15 @@ enum socket_answer {
 	SOCKET_FROM_INSIDE = 2,
 };
 
-/** struct socket_query - the local end's tuple, wire order; @netns: nsid, or BPF_F_CURRENT_NETNS */
+/**
+ * struct socket_query - the local end's tuple, wire order; @netns: nsid, or BPF_F_CURRENT_NETNS; @waits: what was found
+ * is in TIME_WAIT
+ */
 struct socket_query {
 	struct bpf_sock_tuple tuple; /* saddr, sport: the peer; daddr, dport: the local end */
 	__u32 v6;
 	__u64 netns;
+	__u64 waits;
 };
 
 static __always_inline void socket_query_of(const union address *peer, __be16 pport,
@@ -466,6 +470,7 @@ static __always_inline int socket_tcp_find(void *ctx, struct socket_query *query
 	if (!sk)
 		return SOCKET_ABSENT;
 	listens = sk->state == BPF_TCP_LISTEN;
+	query->waits = sk->state == BPF_TCP_TIME_WAIT;
 	bpf_sk_release(sk);
 	return listens ? SOCKET_LISTENS : SOCKET_CONNECTED;
 }

@@ -170,11 +170,14 @@ static __always_inline int cookie_answers(struct WEIR_CTX *ctx, struct visit *v,
 {
 	__u64 now = now_coarse_ns();
 
-	/* On top of a connection, or of one that waits for its end: the kernel tells which of the two is meant. */
+	/*
+	 * On top of a connection it opens nothing, but its end may have been missed: the kernel asks. One that waits for its
+	 * end the kernel opens anew at once, and without a cookie: charged here, then.
+	 */
 	cookie_query(v);
 	switch (socket_tcp_find(ctx, &v->query)) {
 	case SOCKET_CONNECTED:
-		return COOKIE_SHOWN;
+		return v->query.waits ? COOKIE_AS_EVER : COOKIE_SHOWN;
 	case SOCKET_ABSENT:
 		return COOKIE_SYN;
 	}

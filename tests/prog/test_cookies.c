@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <arpa/inet.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define TX   3 /* XDP_TX */
@@ -597,6 +598,31 @@ static void connections_that_exist_are_not_asked(void **state)
 	}
 }
 
+/* A tuple that waits for its end is opened anew by its SYN alone: that is charged, or it would cost nothing at all. */
+static void a_connection_that_waits_for_its_end_is_opened_anew(void **state)
+{
+	static struct frame got;
+	struct segment s = {.src = OUTSIDE4, .flags = F_SYN};
+	struct sockaddr_in peer;
+	int client, server;
+	char byte;
+
+	policy(BASE ALLOW ABOVE("1/second") ONCE);
+	client = tcp_open(world.outside_ns, OUTSIDE4, SELF4, 443, &s.sport);
+	while ((server = accept(listener4, (void *)&peer, &(socklen_t){sizeof(peer)})) >= 0 &&
+	       ntohs(peer.sin_port) != s.sport)
+		close(server); /* of earlier tests */
+	assert_true(server >= 0);
+	close(server); /* the first to close waits */
+	assert_int_equal(read(client, &byte, 1), 0);
+	close(client);
+	usleep(50000);
+	attack();
+	assert_int_equal(run_answer(build(&s), &got), PASS);
+	assert_int_equal(count_limit(limit_of("once")).passed_packets, 1);
+	assert_drops(&XDP, build(&s), WEIR_LIMIT);
+}
+
 static void where_nobody_listens_nothing_is_answered(void **state)
 {
 	static struct frame got;
@@ -807,6 +833,7 @@ int main(void)
 	    TEST(only_a_valid_cookie_opens),
 	    TEST(cookies_are_asked_for_as_long_as_the_kernel_takes_them),
 	    TEST(connections_that_exist_are_not_asked),
+	    TEST(a_connection_that_waits_for_its_end_is_opened_anew),
 	    TEST(where_nobody_listens_nothing_is_answered),
 	    TEST(a_connection_is_charged_once_where_its_address_is_proved),
 	    TEST(a_replayed_acknowledgement_pays),
