@@ -812,12 +812,13 @@ WEIR_INLINE int is_tag(__be16 type)
 }
 
 /*
- * Tags behind the addresses: *type and pkt->offset move past them. Tags without a VID (priority) are walked; one may have
- * one, of the customers' kind; hooks ask whether it is ours. Out of line, since frames seldom have any.
+ * Tags, the first of them at @first and of *type: that and pkt->offset move past them. Tags without a VID (priority) are
+ * walked; one may have one, of the customers' kind; hooks ask whether it is ours. Out of line, since frames seldom have any.
  */
-WEIR_PART enum weir_reason parse_tags(const struct view *view, struct packet *pkt, __be16 *type)
+WEIR_PART enum weir_reason parse_tags(const struct view *view, struct packet *pkt, __be16 *type,
+				      __u32 first)
 {
-	__u32 l3 = 14;
+	__u32 l3 = first;
 
 	for (int i = 0; i < PARSE_MAX_TAGS && is_tag(*type); i++) {
 		cursor at = AT(view, l3);
@@ -835,7 +836,8 @@ WEIR_PART enum weir_reason parse_tags(const struct view *view, struct packet *pk
 		l3 += 4;
 	}
 	pkt->offset = l3;
-	return is_tag(*type) || l3 + 4 * pkt->tags > 14 + 4 * PARSE_MAX_TAGS ? WEIR_VLAN : WEIR_OK;
+	return is_tag(*type) || l3 + 4 * pkt->tags > first + 4 * PARSE_MAX_TAGS ? WEIR_VLAN
+										: WEIR_OK;
 }
 
 /**
@@ -861,7 +863,7 @@ WEIR_INLINE enum weir_reason parse_link(const struct view *view, struct packet *
 	*type = LD16(at, 12);
 	pkt->offset = 14;
 	if (is_tag(*type)) {
-		why = parse_tags(view, pkt, type);
+		why = parse_tags(view, pkt, type, 14);
 		if (why != WEIR_OK)
 			return why;
 	}

@@ -55,6 +55,34 @@ __noinline int read_linear(struct __sk_buff *skb, struct visit *v, int l2)
 	return parse_network(&view, &v->pkt, v->pkt.ethertype);
 }
 
+#define L2_BEHIND 1 /* in place of a length: data begins behind the link-layer header */
+
+/* The outermost tag, which the driver or the stack took out of the frame. */
+static __always_inline enum weir_reason read_aside(const struct __sk_buff *skb, struct visit *v)
+{
+	if (!skb->vlan_present)
+		return WEIR_OK;
+	v->pkt.tags = 1;
+	v->pkt.vlan = skb->vlan_tci & 0xfff;
+	v->pkt.ip_len = skb->len;
+	return v->pkt.vlan && skb->vlan_proto != BE16(0x8100) ? WEIR_VLAN : WEIR_OK;
+}
+
+/* Tags and nothing else, the first of them of the packet's protocol. */
+__noinline int read_tags(struct __sk_buff *skb, struct visit *v)
+{
+	struct view view = {};
+
+	if (!v)
+		return WEIR_NO_POLICY;
+	view_begin(skb, &view);
+	view.len = skb->len;
+	v->pkt.ethertype = (__be16)skb->protocol;
+	if (!is_tag(v->pkt.ethertype))
+		return WEIR_OK;
+	return FORGET(v->why, parse_tags(&view, &v->pkt, &v->pkt.ethertype, 0));
+}
+
 /*
  * Headers are in the linear part nearly always, and making it longer can copy the packet: it is read as it is first,
  * and only what ended there is read again.
@@ -64,16 +92,14 @@ static __always_inline enum weir_reason read_packet(struct __sk_buff *skb, struc
 {
 	enum weir_reason why;
 
+	if (l2 == L2_BEHIND) {
+		v->bytes = skb->len;
+		why = read_aside(skb, v);
+		return why == WEIR_OK ? read_tags(skb, v) : why;
+	}
 	for (int i = 0; i < 2; i++) {
-		/* The outermost tag, which the driver or the stack took out of the frame. */
-		if (l2 && skb->vlan_present) {
-			v->pkt.tags = 1;
-			v->pkt.vlan = skb->vlan_tci & 0xfff;
-			if (v->pkt.vlan && skb->vlan_proto != BE16(0x8100)) {
-				v->pkt.ip_len = skb->len;
-				return WEIR_VLAN;
-			}
-		}
+		if (l2 && read_aside(skb, v) != WEIR_OK)
+			return WEIR_VLAN;
 		why = read_linear(skb, v, l2);
 		if (why != WEIR_TRUNCATED &&
 		    (v->pkt.flags & (PKT_ICMP_ERROR | PKT_INNER)) != PKT_ICMP_ERROR)
@@ -124,7 +150,9 @@ static __always_inline int came_by_a_hook(const struct __sk_buff *skb)
 	return weir_fake_clock || skb->tc_index == hooked();
 }
 
-/* XDP's mark: judged there. */
+enum { MARK_STRAIGHT = 1, MARK_TURNED = 2 };
+
+/* XDP's mark: judged there. Turned (WEIR_MARK_WORDS): data begins behind the Ethernet header. */
 static __always_inline int marked(const struct __sk_buff *skb)
 {
 	const __u32 *meta = (void *)(long)skb->data_meta;
@@ -134,8 +162,9 @@ static __always_inline int marked(const struct __sk_buff *skb)
 	if (!c || (void *)(meta + 1) > (void *)(long)skb->data)
 		return 0;
 	mark = (__u32)c->seed;
-	/* Turned by 14 bytes where mac_len is 0 (WEIR_MARK_WORDS). */
-	return *meta == mark || *meta == (mark >> 16 | mark << 16);
+	if (*meta == mark)
+		return MARK_STRAIGHT;
+	return *meta == (mark >> 16 | mark << 16) ? MARK_TURNED : 0;
 }
 
 static __always_inline int nic_in(struct __sk_buff *skb, __u32 l2)
@@ -145,13 +174,14 @@ static __always_inline int nic_in(struct __sk_buff *skb, __u32 l2)
 	enum weir_reason why;
 	struct visit *v;
 
-	if (judged && !(skb->vlan_present && skb->vlan_tci & 0xfff))
+	if (judged && !skb->vlan_present)
 		return TC_ACT_UNSPEC;
-	v = arrive(skb, WEIR_HOOK_NIC_IN, skb->ifindex, l2, &why);
+	v = arrive(skb, WEIR_HOOK_NIC_IN, skb->ifindex, judged == MARK_TURNED ? L2_BEHIND : l2,
+		   &why);
 	if (!v)
 		return TC_ACT_UNSPEC;
 	if (why == WEIR_OK && judged) {
-		/* What remains is the tag, which XDP may not have seen. */
+		/* What remains is the tag, which XDP may not have seen, and whether there are others beside it. */
 		config = WEIR_TABLE(weir_cfg, v->slot, 0);
 		if (config && vlan_is_ours(v, config))
 			return TC_ACT_UNSPEC;
