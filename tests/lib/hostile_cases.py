@@ -755,7 +755,6 @@ def addresses():
         source("I-4", f"from {address}", address)
     for address in ("::", "::ffff:203.0.113.20", "::ffff:127.0.0.1"):
         source("I-5", f"from {address}", address)
-    source("I-5", "from :: to a raw socket's echo", "::")
     add("I-9", "from a link-local address", "udp", lambda s: [s.frame(s.udp(src="fe80::2"), UDP, src="fe80::2")], 6)
     add("I-9", "between link-local addresses", "udp", lambda s: [s.frame(s.udp(src="fe80::2", dst="fe80::1"), UDP, src="fe80::2", dst="fe80::1")], 6)
     for address in ("127.0.0.1", "127.9.9.9", "0.0.0.0", "::1", "::ffff:203.0.113.1"):
@@ -841,4 +840,6 @@ def site():
 
 
 site()
-PARTS = {"main": (CASES, ("allow", "deny")), "site": (SITE, ("strict", "loose"))}
+# A device without Ethernet headers sees packets alone: no tags, no MAC addresses, no DHCP.
+PACKETS = [c for c in CASES if c.kind != "link" and c.ident[0] != "A" and c.ident != "G-8" and "DHCP" not in c.text and "tags" not in c.text]
+PARTS = {"main": (CASES, ("allow", "deny")), "site": (SITE, ("strict", "loose")), "l3": (PACKETS, ("allow", "deny"))}
