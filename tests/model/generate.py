@@ -15,6 +15,8 @@ MAC_OF = {k: bytes.fromhex(v) for k, v in MAC_OF.items()}
 MAC_OF[BRIDGE] = BRIDGE_MAC
 PEER_MAC = bytes.fromhex("020000000002")
 
+VIRTUAL_ROUTER = bytes.fromhex("00005e000107")  # RFC 5798 7.3
+
 SELVES = {4: ["192.0.2.1", "203.0.113.1"], 6: ["2001:db8::1", "2001:db8:77::1", "fe80::a01"]}
 PODS = {
     (WL, 4): ["203.0.113.2"],
@@ -199,6 +201,8 @@ def rules(r):
         some = {"port": "tcp/443", "from": items(r, names)}
         out["failsafe"] = [r.choice(["tcp/22", "udp/53", some, {"port": ["tcp/22", "udp/5000-5100"]}])]
     out["allow"] = [rule(r, names, True) for _ in range(r.randint(0, 6))]
+    if chance(r, 4):
+        out["allow"].append({"from": ["198.51.100.0/24", "2001:db8:51::/64"], "to": "any", "port": ports(r)})
     out["deny"] = [rule(r, names, True) for _ in range(r.choice([0, 0, 1, 1, 2]))]
     for name in ("allow", "deny"):
         if not out[name]:
@@ -717,7 +721,7 @@ def wrap(r, w, ip, ethertype, odd):
     if w.hooks is AROUND_BRIDGE and w.hook == WL_OUT and odd and chance(r, 6):
         target = r.choice([BRIDGE_MAC, PEER_MAC])
     if odd and chance(r, 12):
-        target = r.choice([b"\xff" * 6, PEER_MAC, b"\x33\x33\x00\x00\x00\x01", b"\x01\x00\x5e\x00\x00\x01"])
+        target = r.choice([b"\xff" * 6, PEER_MAC, VIRTUAL_ROUTER, b"\x33\x33\x00\x00\x00\x01", b"\x01\x00\x5e\x00\x00\x01"])
     out = frame(ip, source, target, ethertype, tags(r) if odd and chance(r, 4) else ())
     if chance(r, 3) and len(out) < 60:
         out += bytes(60 - len(out))
@@ -967,6 +971,14 @@ def torn(r, hooks=EVERYWHERE):
     return ops
 
 
+def through(r, hooks):
+    """Through this node, from those whom policies let in one way."""
+    w = Where(r, XDP, hooks=hooks)
+    w.src = {4: "198.51.100.7", 6: "2001:db8:51::7"}[w.family]
+    w.dst = r.choice(PEERS[w.family])
+    return w
+
+
 def sequence(r, hooks=EVERYWHERE):
     """Operations: ("F", frame, hook, at, arrived, tag) and ("C", ns)."""
     if chance(r, 5):
@@ -978,9 +990,12 @@ def sequence(r, hooks=EVERYWHERE):
     if hooks is EVERYWHERE and chance(r, 12):
         return natted(r)
     w = Where(r, hooks=hooks)
+    transit = chance(r, 6)
+    if transit:
+        w = through(r, hooks)
     parts = flow(r, w)
     ports_here = parts[0][1][:4]
-    if w.hook < BR_IN and parts[0][0] in (6, 17) and any(int.from_bytes(ports_here[i : i + 2], "big") in range(7001, 7200) for i in (0, 2)):
+    if w.hook < BR_IN and not transit and parts[0][0] in (6, 17) and any(int.from_bytes(ports_here[i : i + 2], "big") in range(7001, 7200) for i in (0, 2)):
         out = OUTSIDE[w.family]
         if w.hook in (XDP, WL_IN):
             w.src = out
@@ -1034,7 +1049,7 @@ def sequence(r, hooks=EVERYWHERE):
         data = packet(here, *content, **fields)
         tag = None
         if aside and here.hook in (XDP, NIC_IN):
-            data = PEER_MAC + data[6:]
+            data = r.choice([PEER_MAC, VIRTUAL_ROUTER]) + data[6:]
         if tagged:
             data, tag = beside(r, here.hook, data[:12] + pack(">HH", 0x8100, tagged) + data[12:])
         ops.append(("F", data, here.hook, here.at, here.arrived, tag))
