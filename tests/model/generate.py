@@ -4,6 +4,7 @@ that lie, TCP flags, ICMP errors and what they quote, neighbour discovery, ARP, 
 frames cut, but rarely: most frames that are spoiled so are spoiled in the same dull way.
 """
 
+from ipaddress import ip_address
 from struct import pack, unpack
 
 from model import BR_IN, BR_OUT, BRIDGE, BRIDGE_MAC, HERE, NATTED, NIC, NIC2, NIC_IN, NIC_OUT, UNKNOWN, UNWATCHED, WL, WL2, WL_IN, WL_OUT, XDP
@@ -909,6 +910,13 @@ def natted(r):
         ops.append(("F", frame(ip, *macs, 0x0800 if len(src) == 4 else 0x86DD), hook, at, arrived, None))
         if chance(r, 4):
             ops.append(ops[-1])
+    if chance(r, 4):  # and an error about what left by the NIC
+        src, sport, dst, dport = seen if number % 5 > 1 else (sent[2], sent[3], sent[0], sent[1])
+        w = Where(r, XDP, 4 if len(src) == 4 else 6)
+        w.at = w.arrived = NIC
+        w.src, w.dst = str(ip_address(dst)), str(ip_address(src))
+        inner = udp(sport, dport, b"n" * 8) if proto == 17 else tcp(sport, dport, 16)
+        ops.append(("F", packet(w, *error_payload(r, w, (proto, inner))), XDP, NIC, NIC, None))
     return ops
 
 

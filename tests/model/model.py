@@ -538,7 +538,12 @@ class Model:
             loose = known or not listens or hook == NIC_IN or p.fragment or p.chain or p.options or p.tagged
             loose = loose or p.dmac != NIC_MAC
             outcomes = self.syn(entry, flood, outcomes, loose, (p.src, p.dst, p.sport, p.dport))
-            return outcomes + [o for o in uncounted if o.passes] if hook == NIC_IN else outcomes
+            if hook != NIC_IN:
+                return outcomes
+            for outcome in outcomes:
+                if not outcome.passes:
+                    outcome.reasons |= {"syn_cookie"}
+            return outcomes + [o for o in uncounted if o.passes]
         if flood is None or not flood.above or known or not listens or not p.flags & ACK:
             return outcomes
         if self.proof and self.answered == (p.src, p.dst, p.sport, p.dport):
@@ -1055,6 +1060,12 @@ class Model:
         refused = Judged(False, ["icmp_error"], why="in: error about no flow of ours")
         default_in, default_out = policy.default_of(local, "ingress"), policy.default_of(local, "egress")
         if q.proto == TCP:
+            if self.nat and ns == "node" and (TCP, q.dst, q.dport, q.src, q.sport) in SENT:
+                # Of a published port: the connection is conntrack's. Without a rule for the port, it is not said.
+                ok = self.permitted(peer, local, TCP, q.sport, zone, default_in) is True
+                named = policy.verdict(peer, local, TCP, q.sport, zone)[1]
+                about = Judged(ok, FORBIDDEN, why="in: error about a published port")
+                return [about] if named or not ok else [about, refused]
             if (ns, q.src, q.sport, q.dst, q.dport) not in self.connected:
                 return [refused]
             if (ns, q.src, q.sport) in self.listening:
