@@ -5,9 +5,9 @@
 #
 # In the guest /weir is this source tree's tests, /weir/build the programs of BUILD (weir, its objects, the tests), and the
 # rest this machine's own tools: shell, iproute2, nftables, bpftool, Python. Everything is memory, and COMMAND runs as root in
-# /weir. Its output comes as it is written; what it leaves in /out is in OUT afterwards, with the kernel's own log as
-# OUT/console, and how it ran (kvm, tcg) as OUT/machine. Status: COMMAND's own; 124 when SECONDS were not enough; 125 when the
-# guest did not come to its end, or its kernel complained.
+# /weir, with EMULATED=1 where there is no kvm. Its output comes as it is written; what it leaves in /out is in OUT afterwards,
+# with the kernel's own log as OUT/console, and how it ran (kvm, tcg) as OUT/machine. Status: COMMAND's own; 124 when SECONDS
+# were not enough; 125 when the guest did not come to its end, or its kernel complained.
 #
 # With kvm where Intel's or AMD's is loaded, else emulated, which is ten to twenty times slower (WEIR_KERNEL_ACCEL=kvm|tcg
 # decides; WEIR_KERNEL_CPUS=2, WEIR_KERNEL_MEMORY=2048 MiB).
@@ -118,6 +118,7 @@ pack_tests() {
 		cp -a "$BUILD/$path" "$root/weir/build/$path"
 	done
 	{
+		printf 'export EMULATED=%s\n' "$([ "$accel" = kvm ] || echo 1)"
 		printf 'modules=(%s)\ncommand=(' "${LOADED[*]}"
 		printf ' %q' "$@"
 		printf ' )\n'
@@ -172,7 +173,7 @@ can_kvm() {
 }
 
 choose_machine() {
-	local accel=${WEIR_KERNEL_ACCEL:-}
+	accel=${WEIR_KERNEL_ACCEL:-}
 	machine=(qemu-system-x86_64)
 	if [ -e "$CACHE/qemu/complete" ]; then machine=("$CACHE/qemu/bin/qemu-system-x86_64" -L "$CACHE/qemu/share"); fi
 	if [ -z "$accel" ]; then

@@ -80,7 +80,7 @@ run_one() {
 		O=$O/kernels/$compiler tests/kernels/cases.sh "$dir" "${cells[@]}" || status=$?
 	else
 		tests/kernels/guest.sh "$kernel" "$O/kernels/$compiler" "$dir" "$LIMIT" \
-			env QUICK="${QUICK:-}" WEIR_TEST_TIMEOUT="${WEIR_TEST_TIMEOUT:-900}" tests/kernels/cases.sh /out "${cells[@]}" || status=$?
+			env WEIR_TEST_TIMEOUT="${WEIR_TEST_TIMEOUT:-600}" tests/kernels/cases.sh /out "${cells[@]}" || status=$?
 	fi
 	case $status in
 	124) say "$kernel: more than $LIMIT s" ;;
