@@ -12,9 +12,10 @@ lab_start wire
 	exit 0
 }
 
-# A host that is as careless as its settings let it be, behind one wire; on the other end nobody but the sender.
+# host PART: as careless as its settings let it be, behind one wire; on the other end nobody but the sender.
 host() {
-	local n
+	local n link="link add eth0 type veth peer name eth0 netns $LAB-peer"
+	if [ "$1" = l3 ]; then link="tuntap add dev eth0 mode tun"; fi
 	ip netns add "$LAB-node"
 	ip netns add "$LAB-peer"
 	# shellcheck disable=SC2016 # the inner shell expands
@@ -43,13 +44,13 @@ host() {
 	at peer sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'
 	ip -n "$LAB-node" -batch - <<-BATCH
 		link set lo up
-		link add eth0 type veth peer name eth0 netns $LAB-peer
+		$link
 		link set eth0 addrgenmode none mtu 3000 up
 		addr add 203.0.113.1/24 brd + dev eth0
 		addr add 203.0.113.7/24 dev eth0
 		$(printf 'addr add %s/64 dev eth0 nodad\n' 2001:db8:113::{1,7,d1,d2} fe80::1)
 	BATCH
-	ip -n "$LAB-peer" link set eth0 mtu 3000 up
+	[ "$1" = l3 ] || ip -n "$LAB-peer" link set eth0 mtu 3000 up
 	{
 		echo "route add default via 203.0.113.254 dev eth0"
 		echo "route add default via fe80::fe dev eth0 metric 1"
@@ -63,6 +64,7 @@ host() {
 		done
 		printf 'neigh replace 2001:db8:113::6:%x lladdr 02:00:00:00:00:02 dev eth0 nud stale\n' {0..15}
 	} | ip -n "$LAB-node" -batch -
+	if [ "$1" = site ]; then second_link; fi
 }
 
 no_host() {
@@ -84,7 +86,9 @@ second_link() {
 
 # shoot PART RUN ARG...: its cases at the host.
 shoot() {
-	"$PYTHON" -B "$LAB_DIR/hostile.py" run "$LAB-node" "$LAB-peer" "$TMP/$2.json" --part "$1" "${@:3}"
+	local peer=(--peer "$LAB-peer")
+	if [ "$1" = l3 ]; then peer=(); fi
+	"$PYTHON" -B "$LAB_DIR/hostile.py" run "$LAB-node" "$TMP/$2.json" --part "$1" "${peer[@]}" "${@:3}"
 }
 
 open=udp/4000,udp/4002,udp/4004,udp/67,tcp/8000
@@ -96,7 +100,7 @@ foes='203.0.113.66, "2001:db8:113::66"'
 
 # weir_policy XDP allow|deny|strict|loose
 weir_policy() {
-	echo "limits: [{name: once, from: [198.18.0.0/16, \"2001:db8:99::/64\"], to: self, port: udp/4004, count: packets, rate: 1/day}]"
+	echo "limits: [{name: once, from: [198.18.0.0/16, \"2001:db8:99::/48\"], to: self, port: udp/4004, count: packets, rate: 1/day}]"
 	case $2 in
 	deny)
 		cat <<-POLICY
@@ -134,8 +138,10 @@ nft_policy() {
 	echo "chain input {"
 	echo "type filter hook input priority filter; policy $default;"
 	case $1 in
-	strict) echo "meta l4proto != ipv6-icmp ip saddr != 0.0.0.0 fib saddr . iif oif missing drop" ;;
-	loose) echo "meta l4proto != ipv6-icmp ip saddr != 0.0.0.0 fib saddr oif missing drop" ;;
+	strict | loose)
+		echo "ip saddr != 0.0.0.0 fib saddr ${1/strict/. iif} oif missing drop" | sed 's/saddr loose/saddr/'
+		echo "meta nfproto ipv6 meta l4proto != ipv6-icmp fib saddr ${1/strict/. iif} oif missing drop" | sed 's/saddr loose/saddr/'
+		;;
 	esac
 	echo "ct state invalid drop"
 	if [ "$verdict" = accept ]; then
@@ -166,42 +172,53 @@ nft_policy() {
 	RULES
 }
 
-# measure PART POLICY...: without a filter first, then every mode under every policy. Of the first policy, XDP native goes
-# frame by frame.
+# measure PART "MODE..." POLICY...: without a filter first, then every mode under every policy, on a host a mode: loading
+# takes longest. The first goes frame by frame.
 measure() {
-	local part=$1 policy mode sums
-	shift
-	prepare "$part"
+	local part=$1 mode
+	host "$part"
 	shoot "$part" truth
 	no_host
-	for policy in "$@"; do
-		for mode in native generic tc; do
-			prepare "$part"
-			(weir_policy "${mode/tc/off}" "$policy") | policy
-			if [ "$mode-$policy" = "native-$1" ]; then
-				sums=$(shoot "$part" "$mode-$policy" --reasons "$(pins)")
-				same "$part: what weir show says of the reasons" "$(weir show counters --json | json \
-					"' '.join(sorted(c['rule'] + '=' + str(c['dropped']['packets']) for c in d if c['kind'] == 'reason' and c['dropped']['packets']))")" "$sums"
-			else
-				shoot "$part" "$mode-$policy"
-			fi
-			no_host
-		done
-		prepare "$part"
-		nft_policy "$policy" | at node nft -f -
-		shoot "$part" "nft-$policy"
+	for mode in $2; do
+		host "$part"
+		under_weir "$part" "$mode" "${@:3}"
 		no_host
 	done
+	host "$part"
+	under_nft "$part" "${@:3}"
+	no_host
 	"$PYTHON" -B "$LAB_DIR/hostile.py" report "$TMP" --part "$part" ${TABLE:+--table} || FAILED=1
 }
 
-prepare() {
-	host
-	if [ "$1" = site ]; then second_link; fi
+under_weir() {
+	local part=$1 mode=$2 policy first=1 sums
+	for policy in "${@:3}"; do
+		(weir_policy "${mode/tc/off}" "$policy") | policy
+		if [ "$first$mode" = 1native ] || [ "$first$part" = 1l3 ]; then
+			sums=$(shoot "$part" "$mode-$policy" --reasons "$(pins)")
+			same "$part: what weir show says of the reasons" "$(weir show counters --json | json \
+				"' '.join(sorted(c['rule'] + '=' + str(c['dropped']['packets']) for c in d if c['kind'] == 'reason' and c['dropped']['packets']))")" "$sums"
+		else
+			shoot "$part" "$mode-$policy" --first "$first"
+		fi
+		first=3001
+	done
 }
 
-# Each part in namespaces of its own, both at once.
-LAB_ROLES=({main,site}-{node,peer})
+under_nft() {
+	local part=$1 policy first=1
+	for policy in "${@:2}"; do
+		if ! { [ "$first" = 1 ] || echo "delete table inet wire"; nft_policy "$policy"; } | at node nft -f - 2>"$TMP/nft.err"; then
+			skip "$part: nft beside it" "$(head -n 1 "$TMP/nft.err")"
+			return
+		fi
+		shoot "$part" "nft-$policy" --first "$first"
+		first=3001
+	done
+}
+
+# Each part in namespaces of its own: ordinary NICs beside the two that are shorter.
+LAB_ROLES=({main,site,l3}-{node,peer})
 part() {
 	LAB=$LAB-$1 TMP=$TMP/$1
 	mkdir "$TMP"
@@ -210,12 +227,24 @@ part() {
 	finish
 }
 
-part main allow deny >"$TMP/main.out" 2>&1 &
-LAB_PIDS[main]=$!
-part site strict loose >"$TMP/site.out" 2>&1 &
-LAB_PIDS[site]=$!
-for name in main site; do
-	wait "${LAB_PIDS[$name]}" || FAILED=1
-	cat "$TMP/$name.out"
-done
+in_background() {
+	part "$@" >"$TMP/$1.out" 2>&1 &
+	LAB_PIDS[$1]=$!
+}
+
+ended() {
+	wait "${LAB_PIDS[$1]}" || FAILED=1
+	cat "$TMP/$1.out"
+}
+
+in_background main "native generic tc" allow deny
+in_background site "native generic tc" strict loose
+ended site
+if [ -c /dev/net/tun ]; then
+	in_background l3 tc allow deny
+	ended l3
+else
+	skip "packets without Ethernet headers" "no /dev/net/tun"
+fi
+ended main
 finish

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Puts the cases of hostile_cases.py on a wire, looks at what real sockets behind it get, and compares.
 
-hostile.py run NODE-NETNS PEER-NETNS OUT [--part NAME] [--reasons PINS]
-    Sends all cases of a part by a packet socket on the peer's eth0 and writes what came of each to OUT (JSON):
+hostile.py run NODE-NETNS OUT [--peer NETNS] [--part NAME] [--reasons PINS]
+    Sends all cases of a part by a packet socket on the peer's eth0 (without a peer: by the node's eth0, a tun) and writes what came of each to OUT (JSON):
     "D" delivered or answered as asked, "s" a connection that only began, "r" refused by a RST, "-" nothing.
     --reasons: after every frame, which of weir's reasons has counted; their sums are printed.
 hostile.py report DIR [--table]
@@ -12,6 +12,7 @@ hostile.py report DIR [--table]
 import argparse
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import re
@@ -120,7 +121,9 @@ class Shot:
         else:
             self.src, self.dst = f"2001:db8:113::{last}", "2001:db8:113::1"
             self.second, self.router = "2001:db8:113::7", "fe80::fe"
-            self.peer = f"2001:db8:99::{n:x}"
+            self.peer = f"2001:db8:99:{n:x}::1"
+        # A connection with itself stays: the next policy's frames have another address.
+        self.own = self.second if lab.start else self.dst
         self.far, self.far4 = f"2001:db8:98::{n:x}", f"198.19.{n >> 8}.{n & 255}"
         self.socket, self.answers, self.reasons = None, [], {}
 
@@ -364,23 +367,27 @@ OUTCOME = {"udp": Seen.datagram, "tcp": Seen.connection, "echo": Seen.echoed, "r
 class Lab:
     """The sockets at both ends."""
 
-    def __init__(self, node, peer):
+    def __init__(self, node, peer, again=False):
+        self.start = {"unused": 50, "known": 8, "zero": 20} if again else {}
         self.node, self.counters, self.seen = Node(node), {}, Seen()
         self.readers = {}
         with self.node:
             with open("/proc/thread-self/net/if_inet6") as f:
                 self.index = next(int(line.split()[1], 16) for line in f if line.split()[5] == "eth0")
-            self.node_mac = mac(subprocess.run(["ip", "-n", node, "-br", "link", "show", "eth0"], capture_output=True, text=True,
-                                               check=True).stdout.split()[2])
+            link = subprocess.run(["ip", "-n", node, "-br", "link", "show", "eth0"], capture_output=True, text=True, check=True)
+            self.node_mac = mac(link.stdout.split()[2]) if peer else b"\x02\0\0\0\0\x09"
             self.open_sockets()
-        tag_aside(peer)
-        with Node(peer):
-            self.out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ALL))
-            self.out.bind(("eth0", ALL))
-            self.reader(self.out, self.read_wire)
+            self.out = None if peer else self.open_tun()
+        if peer:
+            if not again:
+                tag_aside(peer)
+            with Node(peer):
+                self.out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ALL))
+                self.out.bind(("eth0", ALL))
+                self.reader(self.out, self.read_wire)
 
     def next(self, name):
-        self.counters[name] = self.counters.get(name, -1) + 1
+        self.counters[name] = self.counters.get(name, self.start.get(name, 0) - 1) + 1
         return self.counters[name]
 
     def reader(self, sock, read):
@@ -394,6 +401,7 @@ class Lab:
                 self.open_udp(family, port)
             for port in (8000, 8001):
                 listener = socket.socket(family, socket.SOCK_STREAM)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 listener.bind(("", port))
@@ -430,7 +438,18 @@ class Lab:
         else:
             self.groups[6].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, raw + struct.pack("=I", self.index))
 
+    def open_tun(self):
+        """The other end of a device without Ethernet headers: its frames go without theirs."""
+        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH22x", b"eth0", 0x0001))  # TUNSETIFF: IFF_TUN
+        self.readers[fd] = self.read_tun
+        return fd
+
     # ---- readers
+
+    def read_tun(self, fd):
+        packet = os.read(fd, 70000)  # two bytes of flags, two of Ethernet type
+        self.seen.frame(b"\0" * 12 + packet[2:])
 
     def read_wire(self, sock):
         frame, address = sock.recvfrom(70000)
@@ -493,7 +512,7 @@ class Lab:
     def send(self, frame):
         for _ in range(100):
             try:
-                return self.out.send(frame)
+                return os.write(self.out, b"\0\0" + frame[12:]) if isinstance(self.out, int) else self.out.send(frame)
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise OSError(error.errno, f"{error.strerror}: a frame of {len(frame)} bytes") from None
@@ -588,23 +607,23 @@ def step(lab, play_of, shot, seen):
 
 
 def run(args):
-    lab = Lab(args.node, args.peer)
+    lab = Lab(args.node, args.peer, args.first > 1)
     reasons = Reasons(args.reasons) if args.reasons else None
     shots = []
     for case in hostile_cases.PARTS[args.part][0]:
         if args.only and not re.search(args.only, case.name):
             continue
         for side in range(1 if case.plain else case.sides):
-            shots.append(Shot(lab, case, side, len(shots) + 1))
+            shots.append(Shot(lab, case, side, args.first + len(shots)))
     plays = {shot: play(shot) for shot in shots}
     lab.collect()
     first = True
     while plays:
         frames = [(shot, frame) for shot in shots if shot in plays
                   for frame in step(lab, plays, shot, None if first else lab.seen)]
-        if reasons:
-            reasons.change()
         for shot, frame in frames:
+            if reasons:
+                reasons.last = reasons.read()  # what came late belongs to nobody
             lab.send(frame)
             if reasons:
                 for name in reasons.change():
@@ -675,12 +694,14 @@ def judge_reasons(case, side, policy, truth, reasons):
 class Report:
     def __init__(self, directory, part):
         self.cases, self.policies = hostile_cases.PARTS[part]
+        self.part = part
         self.runs = {}
         for name in os.listdir(directory):
             if name.endswith(".json"):
                 with open(os.path.join(directory, name)) as f:
                     self.runs[name[:-5]] = json.load(f)
-        self.modes = [m for m in MODES if f"{m}-{self.policies[0]}" in self.runs]
+        self.modes = [m for m in MODES if all(f"{m}-{p}" in self.runs for p in self.policies)]
+        self.first = (self.modes[0], self.policies[0])  # went frame by frame
         self.totals = {mode: {kind: [0, 0] for kind in ("denied", "refused", "pass")} for mode in self.modes}
         self.failed = 0
 
@@ -716,24 +737,25 @@ class Report:
         for policy in self.policies:
             for side in ("open", "shut"):
                 if side not in sides:
-                    groups.append("    ")
+                    groups.append(" " * len(self.modes))
                     continue
                 groups.append("".join(
                     self.runs[f"{mode}-{policy}"][case.name][side]["seen"] if not (mode == "nft" and case.kind == "link") else "."
                     for mode in self.modes))
-        reasons = sorted({r for cell in self.runs[f"native-{self.policies[0]}"][case.name].values() for r in cell["reasons"]})
+        reasons = sorted({r for cell in self.runs["-".join(self.first)][case.name].values() for r in cell["reasons"]})
         truth = "".join(cell["seen"] for cell in sides.values()).ljust(2)
-        right = "must" if case.must else f"{case.right}{'*' if case.plain else ''}"
+        right = "must" if case.must else case.right if isinstance(case.right, str) else "site"
+        right += "*" * case.plain
         return f"{case.ident:5} {'v%d' % case.v if case.v else '  '} {case.text[:58]:58} {case.kind:6} {truth}   {right:5} {'  '.join(groups)}  {','.join(reasons)}"
 
     def table(self):
         names = {"allow": "allowlist", "deny": "denylist"}
         print(f"{'':75}    stack right  {'   '.join(names.get(p, p).ljust(9) for p in self.policies)}")
-        print(f"{'':75}               {'  '.join(['open', 'shut'] * 2)}  (each: XDP native, XDP generic, TC, nft)  weir's reasons")
+        print(f"{'':75}               {'  '.join(['open', 'shut'] * 2)}  (each: {', '.join(self.modes)})  weir's reasons")
         for case in self.cases:
             print(self.row(case))
         print("D delivered or answered, s a connection that only began, r refused by the stack, - nothing, . never asked;")
-        print("stack: open and shut side without a filter; drop*: refused by a default of deny alone.")
+        print("stack: open and shut side without a filter; drop*: refused by a default of deny alone; site: as the site chose.")
 
     def tap(self, quiet):
         proving = 0
@@ -742,9 +764,9 @@ class Report:
             proving += proves
             if wrong:
                 self.failed += 1
-                print(f"not ok {case.name}: {'; '.join(wrong)}")
+                print(f"not ok {self.part}: {case.name}: {'; '.join(wrong)}")
             elif not quiet:
-                print(f"ok {case.name}{'' if proves else ' (the stack itself drops it)'}")
+                print(f"ok {self.part}: {case.name}{'' if proves else ' (the stack itself drops it)'}")
         print(f"# {len(self.cases)} cases, {proving} of which the stack delivers without a filter")
         for mode in self.modes:
             got = {kind: f"{bad:3} of {of:4}" for kind, (bad, of) in self.totals[mode].items()}
@@ -764,9 +786,11 @@ def main():
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest="command", required=True)
     runner = commands.add_parser("run")
-    for name in ("node", "peer", "out"):
+    for name in ("node", "out"):
         runner.add_argument(name)
+    runner.add_argument("--peer", help="namespace of the other end; without it, eth0 is a tun device")
     runner.add_argument("--reasons")
+    runner.add_argument("--first", type=int, default=1, help="number of the first frame: a host that has seen others gets new ones")
     runner.add_argument("--only", help="cases whose name matches")
     reporter = commands.add_parser("report")
     reporter.add_argument("directory")

@@ -440,9 +440,10 @@ def transport():
         then=lambda s, seq, ack: [s.frame(s.syn(seq=seq + 1000000), TCP)])
     add("E-9", "late FIN of a connection that is gone", "tcp", lambda s: [s.frame(s.syn(flags=FIN | ACK | PSH, ack=7), TCP)],
         refused=("no_flow", "deny"))
-    evil("E-10", "from itself to itself, same port, TCP", "tcp", lambda s: [s.frame(s.syn(src=s.dst, sport=s.tport), TCP, src=s.dst)],
-         "land", seen=lambda s, o: o.any_tcp(s, s.dst, s.tport))
-    evil("E-10", "from itself to itself, same port, UDP", "udp", lambda s: [s.frame(s.udp(src=s.dst, sport=s.port), UDP, src=s.dst)],
+    own = lambda s: {"src": s.own, "dst": s.own}  # noqa: E731
+    evil("E-10", "from itself to itself, same port, TCP", "tcp", lambda s: [s.frame(s.syn(sport=s.tport, **own(s)), TCP, **own(s))],
+         "land", seen=lambda s, o: o.any_tcp(s, s.own, s.tport))
+    evil("E-10", "from itself to itself, same port, UDP", "udp", lambda s: [s.frame(s.udp(sport=s.port, **own(s)), UDP, **own(s))],
          "land")
     evil("F-1", "UDP length 7", "udp", lambda s: [s.frame(s.udp(length=7, check=0), UDP)], "bad_length")
     evil("F-1", "UDP length 0", "udp", lambda s: [s.frame(s.udp(length=0, check=0), UDP)], "bad_length", 4)
