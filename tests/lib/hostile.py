@@ -721,6 +721,8 @@ class Report:
                 counts[0] += fault != ""
                 counts[1] += truth == "D" or counted_as(case, side, policy) != "pass"
             proves |= truth != "-"
+            if case.ident == "0" and truth != "D" and mode == self.modes[0]:
+                wrong.append(f"{side}: ordinary traffic does not arrive without weir either")
             if mode == "nft":
                 continue
             if fault:
@@ -767,7 +769,7 @@ class Report:
                 print(f"not ok {self.part}: {case.name}: {'; '.join(wrong)}")
             elif not quiet:
                 print(f"ok {self.part}: {case.name}{'' if proves else ' (the stack itself drops it)'}")
-        print(f"# {len(self.cases)} cases, {proving} of which the stack delivers without a filter")
+        print(f"# {self.part}: {len(self.cases)} cases, {proving} of which the stack delivers without a filter")
         for mode in self.modes:
             got = {kind: f"{bad:3} of {of:4}" for kind, (bad, of) in self.totals[mode].items()}
             print(f"# {mode + ':':9}{got['denied']} that the policy denies and {got['refused']} that none should take got through,"
