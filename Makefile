@@ -278,4 +278,4 @@ help: ## this list
 	@echo 'make TARGET [O=build] [V=1] [DEBUG=1] [PREFIX=/usr/local] [DESTDIR=]'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | sed 's|$$(O)|$(O)|' | awk -F'\t' '{ printf "  %-11s %s\n", $$1, $$2 }'
 
--include $(shell test -d $(O) && find $(O) \( -path $(O)/asan -o -path $(O)/fuzz -o -path $(O)/proof \) -prune -o -name '*.d' -print)
+-include $(shell test -d $(O) && find $(O) \( -path $(O)/asan -o -path $(O)/fuzz -o -path $(O)/proof -o -path $(O)/mutants \) -prune -o -type f -name '*.d' -print)
