@@ -789,6 +789,8 @@ static void what_the_kernel_lacks_is_refused_by_name(void **state)
 
 	more_flags = WEIR_CFG_LATER;
 	assert_int_equal(fails_at("bpf_skb_ct_lookup", POLICY, false), -EOPNOTSUPP);
+	more_flags = WEIR_CFG_PROTECT;
+	assert_int_equal(fails_at("bpf_tcp_raw_gen_syncookie", POLICY, false), -EOPNOTSUPP);
 	more_flags = 0;
 	assert_int_equal(kernel_features(&text, NULL), 0);
 	assert_non_null(strstr(text, "bpf_skb_ct_lookup: "));
