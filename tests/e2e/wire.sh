@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Hostile and ordinary frames on a wire, to real sockets: what the stack delivers without a filter, what comes through weir
-# (native and generic XDP, TC alone) and through nftables' inet chain, with an allowlist and with a denylist.
-# TABLE=1 prints the whole table (make wire).
+# (native and generic XDP, TC alone) and through nftables' inet chain, with an allowlist and with a denylist. Three parts:
+# main; l3, the same packets by a device without Ethernet headers; site, listed VLANs and the two kinds of reverse path check.
+# The cases are in tests/lib/hostile_cases.py. TABLE=1 prints the whole table (make wire).
 set -euo pipefail
 # shellcheck source=tests/lib/lab.sh
 . "$(dirname "$0")/../lib/lab.sh"
@@ -194,6 +195,8 @@ under_weir() {
 	local part=$1 mode=$2 policy first=1 sums
 	for policy in "${@:3}"; do
 		(weir_policy "${mode/tc/off}" "$policy") | policy
+		same "$part: $mode, $policy" "$(weir status --json | json "[i['xdp'] for i in d['interfaces'] if i['name'] == 'eth0']")" \
+			"['${mode/tc/off}']"
 		if [ "$first$mode" = 1native ] || [ "$first$part" = 1l3 ]; then
 			sums=$(shoot "$part" "$mode-$policy" --reasons "$(pins)")
 			same "$part: what weir show says of the reasons" "$(weir show counters --json | json \
@@ -234,6 +237,7 @@ in_background() {
 
 ended() {
 	wait "${LAB_PIDS[$1]}" || FAILED=1
+	unset "LAB_PIDS[$1]"
 	cat "$TMP/$1.out"
 }
 
