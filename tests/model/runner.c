@@ -626,6 +626,7 @@ static void new_policy(char *message)
 {
 	world_reset(NULL);
 	check_clock();
+	cookie = 0;
 	world.forwarding = message[0] & 1;
 	bridge(message[0] & 2);
 	policy(message + 3);
