@@ -219,9 +219,9 @@ bench: ## measure ns per packet (root)
 	@O='$(O)' tests/bench/run.sh
 
 .PHONY: proof
-proof: ## model-check parser, limiter and generation word
+proof: ## model-check parser, classes, limiter and generation word (minutes; LONG=1 for the longest bounds)
 	@scripts/install-deps.sh
-	@O='$(O)' tests/proof/run.sh
+	@O='$(O)' LONG='$(or $(LONG),0)' tests/proof/run.sh
 
 .PHONY: floods
 floods: ## print the tables of floods against connections and of ways around limits (root, five minutes)
@@ -230,9 +230,9 @@ floods: ## print the tables of floods against connections and of ways around lim
 	@$(O)/tests/prog/test_bypass
 
 .PHONY: fuzz
-fuzz: ## random policies and frames through the programs and a model of them (root; FRAMES=1000000 SEED=)
+fuzz: ## random policies and frames through the programs and a model of them (root; FRAMES=1000000 SEED= JOBS=)
 	$(call submake,$(O)) prog-programs
-	@O='$(O)' tests/model/fuzz.py $(if $(FRAMES),--frames $(FRAMES)) $(if $(SEED),--seed $(SEED))
+	@O='$(O)' tests/model/fuzz.py $(if $(FRAMES),--frames $(FRAMES)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: mutants
 mutants: ## plant bugs (tests/mutants/*.patch), say which of tests, proofs and fuzzer find them (root, half an hour; ONLY=REGEX)
