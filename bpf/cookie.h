@@ -60,10 +60,10 @@ static __always_inline __u64 cookie_tuple(const struct packet *pkt, __u64 seed)
 			seed);
 }
 
-/* The hash that says which SYN, or which cookie; never 0 in its place, as empty places are. */
+/* Whose: the upper half of a mark, and which SYN or cookie; never 0 in its place, as empty places are. */
 static __always_inline __u32 cookie_mark(__u64 tuple, __u32 number, __u64 seed)
 {
-	return (__u32)(weir_mix(tuple ^ number, seed) >> 32) | 1;
+	return (__u32)(tuple >> 48) << 16 | (__u16)(weir_mix(tuple ^ number, seed) >> 32) | 1;
 }
 
 static __always_inline __u64 *cookie_place(__u64 tuple)
@@ -196,17 +196,11 @@ static __always_inline int cookie_syn(struct WEIR_CTX *ctx, struct visit *v,
 				      struct weir_cookie *cookie,
 				      const struct weir_protect *protect, int limited, __u64 seed)
 {
-	__u64 now = now_coarse_ns(), tuple, *place;
+	__u64 now = now_coarse_ns();
 	int exceeds;
 
-	if (!cookie_attacked(cookie, protect, now, &exceeds)) {
-		tuple = cookie_tuple(&v->pkt, seed);
-		place = cookie_place(tuple);
-		if (place)
-			*(volatile __u64 *)place =
-			    cookie_word(cookie_mark(tuple, BE32(v->pkt.seq), seed), now);
+	if (!cookie_attacked(cookie, protect, now, &exceeds))
 		return COOKIE_AS_EVER;
-	}
 #ifdef WEIR_TC
 	/* What XDP could not read is not worth an answer: no more of it than the rate. */
 	return exceeds ? COOKIE_SYN : COOKIE_AS_EVER;
@@ -251,17 +245,16 @@ static __always_inline int cookie_valid(struct visit *v)
  * the first data.
  */
 static __always_inline int cookie_segment(struct WEIR_CTX *ctx, struct visit *v,
-					  struct weir_cookie *cookie, __u64 seed)
+					  struct weir_cookie *cookie, int limited, __u64 seed)
 {
-	__u64 until = *(volatile __u64 *)&cookie->until_ns, now, tuple, word, *place;
+	__u64 until = *(volatile __u64 *)&cookie->until_ns, now = now_coarse_ns();
+	int attacked = until && now <= until + COOKIE_CHECKED_NS, broadcast;
 	const struct packet *pkt = &v->pkt;
-	int broadcast;
+	__u64 tuple, word, *place;
 	__u32 mark;
 
-	if (!until)
-		return COOKIE_AS_EVER;
-	now = now_coarse_ns();
-	if (now > until + COOKIE_CHECKED_NS)
+	/* Listeners take cookies at all times: one that comes once more opens a connection that no SYN has paid for. */
+	if (!attacked && !limited)
 		return COOKIE_AS_EVER;
 	tuple = cookie_tuple(pkt, seed);
 	place = cookie_place(tuple);
@@ -269,15 +262,17 @@ static __always_inline int cookie_segment(struct WEIR_CTX *ctx, struct visit *v,
 		return COOKIE_BAD;
 	word = *(volatile __u64 *)place;
 	mark = cookie_mark(tuple, BE32(pkt->ack), ~seed);
-	if (pkt->flags & PKT_CLOSES && cookie_seen(word, mark, now, COOKIE_BATCH))
-		*(volatile __u64 *)place = 0; /* what this ends may begin again, at its own cost */
+	/* What this ends, whichever number it acknowledges, may begin again, at its own cost. */
+	if (pkt->flags & PKT_CLOSES && word >> 48 == tuple >> 48)
+		*(volatile __u64 *)place = 0;
 	if (!(pkt->type & 0x10) || pkt->type & 0x04)
 		return COOKIE_AS_EVER;
 	cookie_query(v);
 	if (socket_tcp_find(ctx, &v->query) != SOCKET_LISTENS || !cookie_is_for_us(v, &broadcast))
 		return COOKIE_AS_EVER;
 	if (pkt->type & 0x02 || !cookie_valid(v)) {
-		if (!(pkt->type & 0x02) && cookie_seen(word, mark, now, COOKIE_BATCH))
+		if (!attacked ||
+		    (!(pkt->type & 0x02) && cookie_seen(word, mark, now, COOKIE_BATCH)))
 			return COOKIE_AS_EVER;
 		__sync_fetch_and_add(&cookie->invalid, 1);
 		return COOKIE_BAD;
@@ -292,19 +287,22 @@ static __always_inline int cookie_segment(struct WEIR_CTX *ctx, struct visit *v,
 	return COOKIE_PROOF;
 }
 
-/** cookie_remember() - a proof was charged: what comes with it is not. */
+/** cookie_remember() - a proof was charged: what comes with it is not. Or a SYN that the stack answers: its proof is not. */
 static __always_inline void cookie_remember(const struct visit *v)
 {
+	const struct packet *pkt = &v->pkt;
 	struct weir_control *c = control();
 	__u64 tuple, *place;
+	__u32 mark;
 
 	if (!c)
 		return;
-	tuple = cookie_tuple(&v->pkt, c->seed);
+	tuple = cookie_tuple(pkt, c->seed);
 	place = cookie_place(tuple);
+	mark = pkt->type & 0x10 ? cookie_mark(tuple, BE32(pkt->ack), ~c->seed)
+				: cookie_mark(tuple, BE32(pkt->seq), c->seed);
 	if (place)
-		*(volatile __u64 *)place =
-		    cookie_word(cookie_mark(tuple, BE32(v->pkt.ack), ~c->seed), now_coarse_ns());
+		*(volatile __u64 *)place = cookie_word(mark, now_coarse_ns());
 }
 
 /**
@@ -339,7 +337,7 @@ static __always_inline int cookie_gate(struct WEIR_CTX *ctx, struct visit *v, __
 #endif
 	if (v->pkt.flags & PKT_OPENS)
 		return cookie_syn(ctx, v, cookie, protect, limited, c->seed);
-	return cookie_segment(ctx, v, cookie, c->seed);
+	return cookie_segment(ctx, v, cookie, limited, c->seed);
 }
 
 #ifndef WEIR_TC

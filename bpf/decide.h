@@ -399,7 +399,8 @@ static __always_inline enum weir_reason judge_tcp(struct WEIR_CTX *ctx, struct v
 #endif
 		if (why >= 0)
 			return why;
-		proof = why == -COOKIE_PROOF;
+		proof = (why == -COOKIE_PROOF || v->pkt.flags & PKT_OPENS) &&
+			v->hook <= WEIR_HOOK_NIC_IN && !v->elsewhere;
 	}
 	if (v->pkt.flags & PKT_OPENS) {
 		enum weir_reason why = opened & RULING_ALLOWED ? pass_opening(v, opened, direction)

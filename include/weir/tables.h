@@ -232,9 +232,13 @@ _Static_assert(sizeof(struct weir_limit) == 96, "limit layout is ABI");
  * @interval, @tolerance: GCRA of the SYNs that pass, 1/16 ns; the burst is a tenth of a second's worth, at least 1
  * @state:     index into weir_cookie, the same as long as the entry protects the same
  * @id:        of what it protects, whatever its place and its rate; programs do not read it
+ *
+ * Where there is an entry, listeners take cookies at all times. So that no cookie opens more than was charged, services
+ * with a limit of connections are watched as well: they share an entry behind the others, of WEIR_PROTECT_NEVER.
  */
-#define WEIR_MAX_PROTECTS 16
-#define WEIR_NR_COOKIES	  (2 * WEIR_MAX_PROTECTS) /* entries of weir_cookie: of both slots */
+#define WEIR_MAX_PROTECTS  16
+#define WEIR_PROTECT_NEVER 1			   /* @interval: no rate exceeds that */
+#define WEIR_NR_COOKIES	   (2 * WEIR_MAX_PROTECTS) /* entries of weir_cookie: of both slots */
 struct weir_protect {
 	__u64 interval;
 	__u64 tolerance;

@@ -703,6 +703,88 @@ static void a_replayed_acknowledgement_pays(void **state)
 	assert_drops(&XDP, build(&data), WEIR_BAD_COOKIE);
 }
 
+/* The setting that makes listeners take them is for all of them. */
+static void cookies_open_no_more_at_other_services_either(void **state)
+{
+	static struct frame got;
+	struct segment syn = {.flags = F_SYN, .seq = 100, .sport = 5555}, ack, reset_it;
+
+	policy(BASE ALLOW ABOVE("1/second"));
+	attack();
+	ack = acknowledges(&syn, cookie_for(&syn, &got));
+	reset(NULL);
+	policy(BASE ALLOW
+	       "protect: [{to: self, port: tcp/8443, syn_cookies: {above: 1/second}}]\n" ONCE);
+	assert_passes(&XDP, build(&syn));
+	assert_passes(&XDP, build(&ack));
+	reset_it = ack;
+	reset_it.flags = F_RST;
+	assert_passes(&XDP, build(&reset_it));
+	assert_drops(&XDP, build(&ack), WEIR_LIMIT);
+	assert_int_equal(count_limit(limit_of("once")).passed_packets, 1);
+}
+
+/* It was not charged: what it would open is not paid for. */
+static void a_refused_syn_pays_for_no_acknowledgement(void **state)
+{
+	static struct frame got;
+	struct segment syn = {.flags = F_SYN, .seq = 100, .sport = 5555}, ack;
+
+	policy(BASE ALLOW ABOVE("10/second") ONCE);
+	attack();
+	ack = acknowledges(&syn, cookie_for(&syn, &got));
+	passes_ns(3 * S_NS);
+	assert_passes(&XDP, build(&syn));
+	assert_passes(&XDP, build(&ack));
+	assert_int_equal(count_limit(limit_of("once")).passed_packets, 1);
+	passes_ns(S_NS);
+	assert_drops(&XDP, build(&syn), WEIR_LIMIT);
+	assert_drops(&XDP, build(&ack), WEIR_LIMIT);
+}
+
+/* Whose end says nothing of the cookie: the kernel closes all the same, and would open again. */
+static void an_end_without_the_cookie_is_an_end(void **state)
+{
+	static struct frame got;
+	struct segment syn = {.flags = F_SYN, .seq = 100, .sport = 5555}, ack, reset_it;
+
+	policy(BASE ALLOW ABOVE("1/second") ONCE);
+	attack();
+	ack = acknowledges(&syn, cookie_for(&syn, &got));
+	assert_passes(&XDP, build(&ack));
+	reset_it = ack;
+	reset_it.flags = F_RST;
+	reset_it.ack = 0;
+	assert_passes(&XDP, build(&reset_it));
+	assert_drops(&XDP, build(&ack), WEIR_LIMIT);
+}
+
+/* Nothing exceeds the rate, but the kernel's listeners take a cookie again for as long as it is one. */
+static void a_replayed_acknowledgement_pays_in_peace_as_well(void **state)
+{
+	static struct frame got;
+
+	for (int six = 0; six < 2; six++) {
+		struct segment syn = {.six = six, .flags = F_SYN, .seq = 100, .sport = 5555}, ack,
+			       reset_it;
+
+		reset(NULL);
+		policy(BASE ALLOW ABOVE("1/second") ONCE);
+		attack();
+		ack = acknowledges(&syn, cookie_for(&syn, &got));
+		reset(NULL); /* there was no attack */
+		assert_passes(&XDP, build(&syn));
+		assert_passes(&XDP, build(&ack));
+		assert_int_equal(count_limit(limit_of("once")).passed_packets, 1);
+		reset_it = ack;
+		reset_it.flags = F_RST | F_ACK;
+		assert_passes(&XDP, build(&reset_it));
+		assert_drops(&XDP, build(&ack), WEIR_LIMIT);
+		ack.ack += 4; /* no cookie: that the kernel sees, too */
+		assert_passes(&XDP, build(&ack));
+	}
+}
+
 static void who_is_refused_at_the_proof_leaves_no_proof_behind(void **state)
 {
 	static struct frame got;
@@ -837,6 +919,10 @@ int main(void)
 	    TEST(where_nobody_listens_nothing_is_answered),
 	    TEST(a_connection_is_charged_once_where_its_address_is_proved),
 	    TEST(a_replayed_acknowledgement_pays),
+	    TEST(a_replayed_acknowledgement_pays_in_peace_as_well),
+	    TEST(a_refused_syn_pays_for_no_acknowledgement),
+	    TEST(cookies_open_no_more_at_other_services_either),
+	    TEST(an_end_without_the_cookie_is_an_end),
 	    TEST(who_is_refused_at_the_proof_leaves_no_proof_behind),
 	    TEST(a_handshake_that_the_attack_overtakes_is_not_charged_again),
 	    TEST(forged_syns_leave_the_limiter_empty),

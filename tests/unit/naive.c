@@ -540,6 +540,11 @@ static void rule_on(const struct policy *policy, const struct packet_ends *e,
 	}
 	if (ret->action != WEIR_ACT_DENY && !service)
 		ret->protect = protecting(policy, e);
+	/* Where there are cookies, whoever has a limit of connections is watched for those that come again. */
+	for (unsigned int i = 0; i < ret->nr_limits && policy->nr_protects; i++)
+		if (!service && !ret->protect &&
+		    policy->limit[ret->limit[i]].count == WEIR_COUNT_CONNECTIONS)
+			ret->protect = policy->nr_protects + 1;
 }
 
 void naive_eval(const struct policy *policy, const struct environment *env,

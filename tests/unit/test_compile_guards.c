@@ -109,6 +109,24 @@ static void test_verdicts_of_protected_services_say_which_entry(void **state)
 	assert_true(tables->weir_cfg->flags & WEIR_CFG_PROTECT);
 }
 
+static void test_limits_of_connections_are_watched_where_there_are_cookies(void **state)
+{
+	struct limit_rule *limit;
+
+	add_rule(&made, RULE_ALLOW, "any", "self", "tcp/22 tcp/80");
+	limit = add_limit(&made, "some", NULL, "self", "tcp/22");
+	limit->count = WEIR_COUNT_CONNECTIONS;
+	build();
+	assert_int_equal(verdict_of("203.0.113.1", "192.0.2.1", WEIR_SELF, "tcp/22").protect, 0);
+	add_protect(&made, "self", "tcp/443");
+	build();
+	assert_int_equal(verdict_of("203.0.113.1", "192.0.2.1", WEIR_SELF, "tcp/22").protect, 2);
+	assert_int_equal(verdict_of("203.0.113.1", "192.0.2.1", WEIR_SELF, "tcp/80").protect, 0);
+	assert_int_equal(verdict_of("203.0.113.1", "192.0.2.1", WEIR_SELF, "tcp/443").protect, 1);
+	assert_int_equal(tables->nr_weir_prot, 2);
+	assert_int_equal(tables->weir_prot[1].interval, WEIR_PROTECT_NEVER);
+}
+
 static void test_the_first_entry_for_a_service_counts(void **state)
 {
 	add_rule(&made, RULE_ALLOW, "any", "self", "tcp/443");
@@ -303,6 +321,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_verdicts_of_protected_services_say_which_entry),
+	    TEST(test_limits_of_connections_are_watched_where_there_are_cookies),
 	    TEST(test_the_first_entry_for_a_service_counts),
 	    TEST(test_an_interface_is_protected_by_its_addresses),
 	    TEST(test_failsafe_services_may_be_protected),

@@ -328,6 +328,7 @@ struct builder {
 	bool *log;		  /* by rule, limits after rules: passed packets go to the audit */
 	__u32 block, never_block; /* sets */
 	bool *spared;		/* by set: no limit blocks its members (WEIR_CLASS_NO_AUTOBLOCK) */
+	bool watch_cookies;	/* there is an entry of WEIR_PROTECT_NEVER */
 	__u32 *segment_default; /* set of each segment_defaults entry */
 	struct vip *vip;	/* by service_rule */
 	struct facet *facet;

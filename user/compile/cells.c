@@ -273,6 +273,15 @@ static void decide_plain(const struct painter *painter, const struct said *said,
 		verdict->flags |= WEIR_VERDICT_NAMED;
 }
 
+/* Who else is to be watched for cookies that come again: see struct weir_protect. */
+static bool limits_connections(const struct builder *b, const struct weir_verdict *verdict)
+{
+	for (int i = 0; i < verdict->nr_limits && b->watch_cookies; i++)
+		if (b->policy->limit[verdict->limit[i]].count == WEIR_COUNT_CONNECTIONS)
+			return true;
+	return false;
+}
+
 /* Limits apply to what is not denied. Who receives what goes to a service address is charged at the endpoint's home. */
 static int decide(struct painter *painter, const struct said *said, __u32 class, __u32 *ret)
 {
@@ -295,6 +304,8 @@ static int decide(struct painter *painter, const struct said *said, __u32 class,
 	/* What goes to a service address ends at its endpoint, whose sockets take no cookies of ours. */
 	if (verdict.action != WEIR_ACT_DENY && !vip && said->protect != WEIR_NONE)
 		verdict.protect = said->protect + 1;
+	else if (!vip && limits_connections(painter->b, &verdict))
+		verdict.protect = painter->b->policy->nr_protects + 1;
 	return intern_verdict(painter, &verdict, ret);
 }
 

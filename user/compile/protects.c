@@ -24,18 +24,37 @@ static void fill(const struct protect_rule *rule, size_t index, struct weir_prot
 	ret->id = protect_id(rule);
 }
 
+/* Limits of connections that a cookie could be used again to get around: all of them, for settings are the host's. */
+static bool limits_connections(const struct policy *policy)
+{
+	for (size_t i = 0; i < policy->nr_limits; i++)
+		if (policy->limit[i].count == WEIR_COUNT_CONNECTIONS)
+			return true;
+	return false;
+}
+
 int protects_build(struct builder *b)
 {
-	size_t n = b->policy->nr_protects;
+	size_t n = b->policy->nr_protects, most;
 
-	if (n > WEIR_MAX_PROTECTS)
-		return diag_fail(b->diag, -E2BIG, &b->policy->protect[WEIR_MAX_PROTECTS].at,
-				 "protect has at most %d entries", WEIR_MAX_PROTECTS);
-	b->tables->weir_prot = calloc(n ? n : 1, sizeof(struct weir_protect));
+	b->watch_cookies = n && limits_connections(b->policy);
+	most = WEIR_MAX_PROTECTS - b->watch_cookies;
+	if (n > most)
+		return diag_fail(b->diag, -E2BIG, &b->policy->protect[most].at,
+				 "protect has at most %zu entries%s", most,
+				 b->watch_cookies ? " beside limits of connections" : "");
+	b->tables->weir_prot = calloc(n + 1, sizeof(struct weir_protect));
 	if (!b->tables->weir_prot)
 		return -ENOMEM;
 	b->tables->nr_weir_prot = n ? n : 1;
 	for (size_t i = 0; i < n; i++)
 		fill(&b->policy->protect[i], i, &b->tables->weir_prot[i]);
+	if (b->watch_cookies) {
+		b->tables->weir_prot[n] = (struct weir_protect){.interval = WEIR_PROTECT_NEVER,
+								.tolerance = 1ULL << 62,
+								.state = n,
+								.id = WEIR_PROTECT_NEVER};
+		b->tables->nr_weir_prot = n + 1;
+	}
 	return 0;
 }

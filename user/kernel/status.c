@@ -231,6 +231,9 @@ static int read_protects(struct kernel *kernel, struct kernel_status *status)
 	int err = slot_protects(kernel, status->slot, protect, &status->nr_protects);
 
 	status->now_ns = mono_ns(kernel);
+	if (!err && status->nr_protects &&
+	    protect[status->nr_protects - 1].interval == WEIR_PROTECT_NEVER)
+		status->nr_protects--; /* nothing that the policy speaks of */
 	for (size_t i = 0; i < status->nr_protects && !err; i++) {
 		struct protect_status *entry = &status->protect[i];
 
