@@ -204,7 +204,7 @@ flooded() {
 
 rules eth0 1000/second | policy
 flooded 10
-same "under $RATE SYNs, a hundred connections of each family succeed" "$SUCCEEDED" "100 100"
+same "under $RATE, a hundred connections of each family succeed" "$SUCCEEDED" "100 100"
 between "  the host never had more than a few half-open connections (most: $SYN_RECV)" "$SYN_RECV" 0 64
 # Ten a SYN that is shown to the listener would be many.
 between "  and tracked those of real clients only" "$CONNTRACK" 0 1500
@@ -215,10 +215,10 @@ same "  nobody was taken for a forger" "$(reason bad_cookie)" 0
 rules eth0 | policy
 rules eth0 | policy
 flooded 50
-echo "# without protection, net.ipv4.tcp_syncookies=$(at node cat /proc/sys/net/ipv4/tcp_syncookies), under $RATE SYNs:" \
+echo "# without protection, net.ipv4.tcp_syncookies=$(at node cat /proc/sys/net/ipv4/tcp_syncookies), under $RATE:" \
 	"$SUCCEEDED of a hundred each succeed, most half-open $SYN_RECV, tracked $CONNTRACK"
 at node sh -c 'echo 0 >/proc/sys/net/ipv4/tcp_syncookies'
 flooded 50
-echo "# without protection, net.ipv4.tcp_syncookies=0, under $RATE SYNs:" \
+echo "# without protection, net.ipv4.tcp_syncookies=0, under $RATE:" \
 	"$SUCCEEDED of a hundred each succeed, most half-open $SYN_RECV, tracked $CONNTRACK"
 finish
