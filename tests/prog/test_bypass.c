@@ -66,25 +66,11 @@ static __u64 limit_passed(void)
 
 /* ---- packets ---- */
 
-static void checksum4(struct frame *frame)
-{
-	__u8 *ip = frame->byte + frame->l3;
-	__u32 sum = 0;
-
-	ip[10] = ip[11] = 0;
-	for (int i = 0; i < 20; i += 2)
-		sum += ip[i] << 8 | ip[i + 1];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = ~(sum + (sum >> 16));
-	ip[10] = sum >> 8;
-	ip[11] = sum;
-}
-
 static void from4(struct frame *frame, __u32 source)
 {
 	for (int i = 0; i < 4; i++)
 		frame->byte[frame->l3 + 12 + i] = source >> (24 - 8 * i);
-	checksum4(frame);
+	frame_sum(frame);
 }
 
 static void from6(struct frame *frame, __u64 network)
@@ -104,8 +90,7 @@ static void rotate(struct frame *frame, int family, unsigned int length)
 		if (next_random() >> 7 & 1)
 			source[bit / 8] |= 0x80 >> bit % 8;
 	}
-	if (family == 4)
-		checksum4(frame);
+	frame_sum(frame);
 }
 
 static struct frame udp(int family)
@@ -451,7 +436,7 @@ static void aggregates_are_what_they_carry(void **state)
 
 	/* BIG TCP: lengths beyond 65,535 stand as 0; here 3,000 bytes in many small segments. */
 	big4.byte[big4.l3 + 2] = big4.byte[big4.l3 + 3] = 0;
-	checksum4(&big4);
+	frame_sum(&big4);
 	big6.byte[big6.l3 + 4] = big6.byte[big6.l3 + 5] = 0;
 	aggregates("GRO, 15 segments each: packets", &gro, 200, 15, true, false);
 	aggregates("GRO, segments not counted: packets", &gro, 200, 15, false, false);

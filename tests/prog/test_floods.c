@@ -134,19 +134,6 @@ static void build_plain(void)
 				    : *FRAME(ends, IP6(), ICMP6(.type = 128));
 }
 
-static void checksum4(__u8 *ip)
-{
-	__u32 sum = 0;
-
-	ip[10] = ip[11] = 0;
-	for (int i = 0; i < 20; i += 2)
-		sum += ip[i] << 8 | ip[i + 1];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = ~(sum + (sum >> 16));
-	ip[10] = sum >> 8;
-	ip[11] = sum;
-}
-
 static void put16(__u8 *at, __u16 value)
 {
 	at[0] = value >> 8;
@@ -168,8 +155,7 @@ static bool passes(const struct hop *hop, const struct end *from, const struct e
 
 	memcpy(plain.byte + at, from->address, size);
 	memcpy(plain.byte + at + size, to->address, size);
-	if (family == 4)
-		checksum4(plain.byte + plain.l3);
+	frame_sum(&plain);
 	if (kind == ECHO_FLOW) {
 		l4[0] = family == 4 ? (answer ? 0 : 8) : (answer ? 129 : 128);
 		put16(l4 + 4, answer ? to->port : from->port);

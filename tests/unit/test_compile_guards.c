@@ -10,11 +10,7 @@
 #include <cmocka.h>
 
 #include "compile/builder.h"
-#include "compile_policy.h"
-
-static struct made made;
-static struct tables *tables;
-static struct diag diag;
+#include "compile_tables.h"
 
 /* The tables that the lookups of classify.h read: it knows slots, and here is only one. */
 #define WEIR_TABLE(name, slot, index) \
@@ -23,30 +19,6 @@ static struct diag diag;
 #pragma GCC diagnostic ignored "-Wunknown-pragmas"
 #pragma GCC diagnostic ignored "-Wunused-function"
 #include "classify.h"
-
-static int begin(void **state)
-{
-	made_init(&made, 1);
-	return 0;
-}
-
-static int end(void **state)
-{
-	tables_free(tables);
-	tables = NULL;
-	diag_reset(&diag);
-	made_free(&made);
-	return 0;
-}
-
-static void build(void)
-{
-	tables_free(tables);
-	tables = NULL;
-	diag_reset(&diag);
-	if (tables_build(&made.policy, &made.env, &tables, &diag))
-		fail_msg("%s", diag.error);
-}
 
 static struct weir_verdict verdict_of(const char *from, const char *to, enum weir_kind kind,
 				      const char *port)

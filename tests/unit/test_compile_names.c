@@ -11,35 +11,13 @@
 
 #include "base/mem.h"
 #include "compile/compile.h"
-#include "compile_policy.h"
+#include "compile_tables.h"
 
-static struct made made;
-static struct tables *tables;
-static struct diag diag;
-
-static int begin(void **state)
+static int begin_denying(void **state)
 {
-	made_init(&made, 1);
+	begin(state);
 	made.policy.defaults.egress = DEFAULT_DENY;
 	return 0;
-}
-
-static int end(void **state)
-{
-	tables_free(tables);
-	tables = NULL;
-	diag_reset(&diag);
-	made_free(&made);
-	return 0;
-}
-
-static void build(void)
-{
-	tables_free(tables);
-	tables = NULL;
-	diag_reset(&diag);
-	if (tables_build(&made.policy, &made.env, &tables, &diag))
-		fail_msg("%s", diag.error);
 }
 
 /* "self", "self ADDR", "workload ADDR" or "ADDR". */
@@ -488,7 +466,7 @@ static void test_who_may_be_bound(void **state)
 	}
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin_denying, end)
 
 int main(void)
 {

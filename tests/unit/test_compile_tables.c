@@ -11,35 +11,7 @@
 #include <cmocka.h>
 
 #include "compile/builder.h"
-#include "compile_policy.h"
-
-static struct made made;
-static struct tables *tables;
-static struct diag diag;
-
-static int begin(void **state)
-{
-	made_init(&made, 1);
-	return 0;
-}
-
-static int end(void **state)
-{
-	tables_free(tables);
-	tables = NULL;
-	diag_reset(&diag);
-	made_free(&made);
-	return 0;
-}
-
-static void build(void)
-{
-	tables_free(tables);
-	tables = NULL;
-	diag_reset(&diag);
-	if (tables_build(&made.policy, &made.env, &tables, &diag))
-		fail_msg("%s", diag.error);
-}
+#include "compile_tables.h"
 
 static void assert_text(const char *text, const char *part)
 {
