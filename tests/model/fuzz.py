@@ -60,13 +60,14 @@ class Runner:
     """The programs, in a process that speaks the protocol of runner.c. Its clock only goes forward, and the programs are
     right about limits for 6.9 years: long before that another process takes over."""
 
-    def __init__(self):
+    def __init__(self, cpu=0):
+        self.cpu = cpu
         self.start()
 
     def start(self):
         path = os.path.join(OUT, "tests/model/runner")
         self.elapsed = 0
-        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([path, str(self.cpu)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.sockets = []
         while True:
             line = self.process.stdout.readline().decode().split()
@@ -348,8 +349,8 @@ def run_chunk(runner, seed, frames, keep, known):
     return digest, n, seen, len(collected), fresh
 
 
-def worker(jobs, results, keep):
-    runner = Runner()
+def worker(number, jobs, results, keep):
+    runner = Runner(number)
     known = set()
     for seed, frames in iter(jobs.get, None):
         results.put((seed, *run_chunk(runner, seed, frames, keep, known)))
@@ -383,7 +384,7 @@ def tell_progress(total, wanted, policies, seconds, wrong):
 def fuzz(args):
     jobs, results = multiprocessing.Queue(), multiprocessing.Queue()
     jobs.cancel_join_thread()  # what nobody takes must not keep us
-    workers = [multiprocessing.Process(target=worker, args=(jobs, results, args.keep)) for _ in range(args.jobs)]
+    workers = [multiprocessing.Process(target=worker, args=(n, jobs, results, args.keep)) for n in range(args.jobs)]
     for w in workers:
         w.start()
     per = max(100, args.frames // args.policies)

@@ -7,6 +7,7 @@ rule, with no classes and no tables.
 
 import ipaddress
 import json
+from functools import lru_cache
 
 SELF, WORKLOAD, OTHER = "self", "workload", "other"
 ALLOW, DENY, DEFAULT, FAILSAFE = "allow", "deny", "default", "failsafe"
@@ -21,6 +22,7 @@ TYPES = {
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
+@lru_cache(None)
 def packed(text):
     return ipaddress.ip_address(text).packed
 
