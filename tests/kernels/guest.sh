@@ -151,6 +151,8 @@ for module in "${modules[@]}"; do
 done
 hostname guest
 ip link set lo up
+# Tests reserve more than they use, and the memory is small.
+echo 1 >/proc/sys/vm/overcommit_memory
 ulimit -n 65536
 ulimit -l unlimited
 stty -F /dev/ttyS1 raw -echo
