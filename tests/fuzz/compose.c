@@ -15,6 +15,8 @@
 static char directory[] = "/tmp/weir-fuzz-XXXXXX";
 static char path[NR_FILES][64];
 
+FUZZ_LIBRARY_LEAKS
+
 static void leave(void)
 {
 	for (int i = 0; i < NR_FILES; i++)

@@ -181,7 +181,7 @@ static void check_tagged(const __u8 *frame, size_t len, bool aggregate, const st
 	size_t at = 12 + 4 * (tags ? cut % (tags + 1) : 0);
 	struct parsed with;
 
-	if (len < 14 || tags >= PARSE_MAX_TAGS)
+	if (len < 14 || tags >= PARSE_MAX_TAGS || at + 2 > len)
 		return;
 	memcpy(tagged, frame, at);
 	memcpy(tagged + at, cut & 1 ? "\x81\x00\xe0\x00" : "\x88\xa8\x10\x00", 4);

@@ -30,6 +30,8 @@ struct aim {
 	__u64 random;
 };
 
+FUZZ_LIBRARY_LEAKS
+
 static __u32 pick(struct aim *aim, __u32 below)
 {
 	aim->random += 0x9e3779b97f4a7c15ULL;
