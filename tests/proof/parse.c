@@ -1,87 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * bpf/parse.h for frames of any length and any content.
- *
- * The parser's five access macros are replaced: a cursor is an offset, a read checks that it stays inside, and its
- * value is free, so every content is covered without an array. One byte, at an offset of the solver's choice, always
- * has the same value: what is proved of it holds for each byte. The macros themselves are trusted, and the proof is of
- * the C source; the runs of the programs in the kernel join it to the bytecode.
- *
- * Entry points: prove_*.
- */
-#include <linux/types.h>
-
-#include "prove.h"
-
-typedef __u64 cursor;
-static __u64 readable; /* bytes that can be read */
-static __u64 read_end; /* behind the last byte that was read */
-static __u64 probe_at; /* the byte that is always the same */
-static __u8 probe_value;
-
-/* With TWICE, the bytes behind `origin` are the same in every run: two frames can be compared. */
-#ifdef TWICE
-static __u64 origin;
-static __u8 content[192];
-#define FREE(at) content[((at)-origin) % sizeof(content)]
-#else
-#define FREE(at) nondet_u8()
-#endif
-
-static __u8 byte(__u64 at)
-{
-	__u8 value = FREE(at);
-
-	return at == probe_at ? probe_value : value;
-}
-
-static void touch(__u64 at, __u64 n)
-{
-	__CPROVER_assert(at + n <= readable, "reads only inside the frame");
-	if (at + n > read_end)
-		read_end = at + n;
-}
-
-static __u8 load8(__u64 at)
-{
-	touch(at, 1);
-	return byte(at);
-}
-
-static __u16 load16(__u64 at)
-{
-	touch(at, 2);
-	return byte(at) | (__u16)byte(at + 1) << 8;
-}
-
-static __u32 load32(__u64 at)
-{
-	touch(at, 4);
-	return byte(at) | (__u32)byte(at + 1) << 8 | (__u32)byte(at + 2) << 16 |
-	       (__u32)byte(at + 3) << 24;
-}
-
-#define AT(view, offset)  ((__u64)(offset))
-#define HAVE(view, at, n) ((at) + (n) <= readable)
-#define LD8(at, k)	  load8((at) + (k))
-#define LD16(at, k)	  load16((at) + (k))
-#define LD32(at, k)	  load32((at) + (k))
-
-#include "parse.h"
-
-/* Frames are shorter than 2 GiB; the kernel's own lengths are. */
-static void any_frame(struct view *view)
-{
-	view->data = 0;
-	view->end = 0;
-	view->len = nondet_u32();
-	view->gso = nondet_u8() & 1;
-	readable = nondet_u64();
-	ASSUME(view->len < 0x80000000u && readable <= view->len);
-	read_end = 0;
-	probe_at = nondet_u64();
-	probe_value = nondet_u8();
-}
+/* bpf/parse.h for frames of any length and any content (see frame.h). Entry points: prove_*. */
+#include "frame.h"
 
 #define PORT_BYTE(port, k) ((port) >> (8 * (k)) & 0xff)
 
@@ -134,6 +53,7 @@ static void prove_ip(const struct view *view, const struct packet *pkt, __u32 l3
 		PROVE(pkt->flags & PKT_FRAGMENT);
 		PROVE(!(pkt->flags & ~(PKT_L2_MULTI | PKT_FRAGMENT | PKT_LATER)));
 		PROVE(pkt->sport == 0 && pkt->dport == 0 && pkt->port == 0 && pkt->type == 0);
+		PROVE(pkt->seq == 0 && pkt->ack == 0);
 		PROVE(read_end <= l3 + pkt->headers);
 		REACHED(1, 1);
 	}
@@ -145,35 +65,48 @@ static void prove_ip(const struct view *view, const struct packet *pkt, __u32 l3
 	}
 	if (pkt->flags & PKT_PORTS)
 		prove_transport(view, pkt, l3);
+	else if (pkt->proto == PROTO_ICMP)
+		PROVE(pkt->type != 4 && pkt->type != 5 && (pkt->type < 13 || pkt->type > 18));
 	REACHED(2, pkt->flags & PKT_INNER);
 	REACHED(7, pkt->flags & (PKT_ND | PKT_LISTENER));
 }
 
-/* The Ethernet header and its tags: reads inside, ends, and says where the rest begins. */
+/*
+ * The Ethernet header and its tags: reads inside, ends, says where the rest begins, and no VID is lost: each that a tag has
+ * is the packet's, and only one tag has one.
+ */
 void prove_link(void)
 {
 	struct packet pkt = {};
 	struct view view;
 	__be16 type = 0;
+	__u16 given;
 
 	any_frame(&view);
+	pkt.tags = nondet_u8();
+	pkt.vlan = given = nondet_u16();
+	ASSUME(pkt.vlan < 4096 && pkt.tags <= PARSE_MAX_TAGS && (pkt.tags || !pkt.vlan));
 	if (parse_link(&view, &pkt, &type) != WEIR_OK)
 		return;
 	PROVE(!(pkt.flags & ~(PKT_L2_MULTI | PKT_CONTROL)));
 	PROVE(pkt.family == 0 && pkt.ip_len == view.len);
-	if (pkt.flags & PKT_CONTROL) {
-		PROVE(read_end <= 14);
-		REACHED(1, 1);
-		return;
-	}
-	PROVE(pkt.offset >= 14 && pkt.offset <= 14 + 4 * PARSE_MAX_TAGS &&
+	PROVE(pkt.offset >= 14 && pkt.offset + 4 * pkt.tags <= 14 + 4 * PARSE_MAX_TAGS &&
 	      (pkt.offset - 14) % 4 == 0);
 	PROVE(type != BE16(0x8100) && type != BE16(0x88a8));
 	PROVE(read_end == pkt.offset && pkt.offset <= view.len);
 	PROVE(probe_at != pkt.offset - 2 || probe_value == (type & 0xff));
 	PROVE(probe_at != pkt.offset - 1 || probe_value == type >> 8);
-	REACHED(2, pkt.offset == 14 + 4 * PARSE_MAX_TAGS);
+	PROVE(pkt.vlan < 4096 && (!given || pkt.vlan == given));
+	if (probe_at >= 14 && probe_at < pkt.offset) {
+		PROVE(probe_at % 4 != 2 || !(probe_value & 15) ||
+		      (probe_value & 15) == pkt.vlan >> 8);
+		PROVE(probe_at % 4 != 3 || !probe_value || probe_value == (pkt.vlan & 255));
+		PROVE(!given || probe_at % 4 != 3 || !probe_value);
+	}
+	REACHED(1, pkt.flags & PKT_CONTROL && pkt.offset > 14);
+	REACHED(2, pkt.offset == 14 + 4 * PARSE_MAX_TAGS && pkt.vlan == 4095);
 	REACHED(3, pkt.offset == 14);
+	REACHED(4, given && pkt.offset == 18);
 }
 
 /* What parse_link() leaves, or a caller without an Ethernet header. */
@@ -269,41 +202,3 @@ void prove_chain6(void)
 		REACHED(2, pkt.flags & PKT_LATER && !(before.flags & PKT_LATER));
 	}
 }
-
-#ifdef TWICE
-/*
- * Tags change nothing: what is behind them is judged as without. Up to 192 bytes, and at most one extension header
- * or option: the rest is assumed away.
- */
-void prove_tags(void)
-{
-	struct packet plain = {}, tagged = {};
-	__be16 type = nondet_u8() & 1 ? BE16(0x0800) : BE16(0x86dd);
-	__u32 tags = nondet_u8(), bytes = nondet_u32(), shown = nondet_u32();
-	struct view view = {};
-	enum weir_reason why;
-
-	__CPROVER_havoc_object(content);
-	ASSUME(tags >= 1 && tags <= PARSE_MAX_TAGS);
-	ASSUME(bytes <= sizeof(content) && shown <= bytes);
-	probe_at = ~0ULL;
-	plain.offset = origin = 14;
-	view.len = 14 + bytes;
-	readable = 14 + shown;
-	why = parse_network(&view, &plain, type);
-	tagged.offset = origin = 14 + 4 * tags;
-	view.len = 14 + 4 * tags + bytes;
-	readable = 14 + 4 * tags + shown;
-	PROVE(parse_network(&view, &tagged, type) == why);
-	if (why != WEIR_OK)
-		return;
-	PROVE(address_same(&plain.src, &tagged.src) && address_same(&plain.dst, &tagged.dst));
-	PROVE(plain.flags == tagged.flags && plain.proto == tagged.proto);
-	PROVE(plain.sport == tagged.sport && plain.dport == tagged.dport &&
-	      plain.port == tagged.port);
-	PROVE(plain.ip_len == tagged.ip_len && plain.headers == tagged.headers);
-	PROVE(plain.type == tagged.type && plain.fragment_id == tagged.fragment_id);
-	REACHED(1, plain.flags & PKT_OPENS && plain.proto == PROTO_TCP);
-	REACHED(2, plain.flags & PKT_LATER && plain.family == 6);
-}
-#endif
