@@ -89,8 +89,7 @@ static __always_inline enum weir_reason remember_transit(struct visit *v)
 	__u32 service = service_of_answer(&v->pkt);
 	struct flow_use *use = &v->use;
 
-	if (service == NO_SERVICE || v->pkt.flags & PKT_LATER ||
-	    ruling(v, v->dst, v->src, service, WEIR_DIR_FORWARD) & RULING_ALLOWED)
+	if (service == NO_SERVICE || v->pkt.flags & PKT_LATER || answers_pass_anyway(v, service))
 		return WEIR_OK;
 	use_flow(v, use, WEIR_FLOW_TRANSIT, 0);
 	use->owner = transit_owner(v);

@@ -780,6 +780,18 @@ static __always_inline __u32 transit_owner(const struct visit *v)
 				  : (__u32)weir_mix(BE64(src->d[0]) & ~0xffULL, 0) | 0x80000000;
 }
 
+/*
+ * Does the policy let answers pass without an entry? Where it speaks of interfaces (on:), that hangs on where they will
+ * arrive, which is not known yet.
+ */
+static __always_inline int answers_pass_anyway(struct visit *v, __u32 service)
+{
+	const struct weir_config *config = WEIR_TABLE(weir_cfg, v->slot, 0);
+
+	return config && config->nr_zones <= 1 &&
+	       ruling(v, v->dst, v->src, service, WEIR_DIR_FORWARD) & RULING_ALLOWED;
+}
+
 /* Any packet that the policy lets open passes and makes or refreshes an entry; replies pass by the entry alone. */
 static __always_inline enum weir_reason judge_transit(struct WEIR_CTX *ctx, struct visit *v)
 {
@@ -807,8 +819,7 @@ static __always_inline enum weir_reason judge_transit(struct WEIR_CTX *ctx, stru
 		/* Answers of a service address come from an endpoint: the entry is made where that shows. */
 		if (why == WEIR_OK && service != NO_SERVICE && !(pkt->flags & PKT_LATER) &&
 		    !(opened & RULING_LATER)) {
-			r = ruling(v, v->dst, v->src, service, WEIR_DIR_FORWARD);
-			if (!(r & RULING_ALLOWED)) {
+			if (!answers_pass_anyway(v, service)) {
 				use_flow(v, use, WEIR_FLOW_TRANSIT, 0);
 				use->owner = transit_owner(v);
 				why = flow_make(use) ? WEIR_OK : WEIR_FLOW_FULL;
