@@ -510,7 +510,11 @@ class Model:
             through = Outcome(True, OK, None, self.seen(p, "masq"), "reply of a masqueraded flow")
             if p.error and (p.inner.odd or p.inner.short):  # G-2
                 return [through] + self.combine(p, homes)
-            return self.combine(p, homes) if self.settled_before(p, *homes[0][2:5]) else [through]
+            if self.settled_before(p, *homes[0][2:5]):
+                return self.combine(p, homes)
+            flooded = any(flood.above for flood in self.floods.values()) and self.protection(p, hook, dst, homes)
+            # To a port that is protected and was taken for NAT, too: which of the two is looked at first is not said.
+            return [through, drop("bad_cookie", why="no cookie")] if flooded and not p.opens_tcp else [through]
         entry = self.protection(p, hook, dst, homes)
         if entry:
             return self.protected(p, hook, entry, homes, self.combine(p, homes))
