@@ -115,7 +115,7 @@ trap 'exit 143' TERM HUP
 # Counts the result lines in a log: "P F S".
 count_lines() {
 	awk '
-		/^ok .*# ?(SKIP|skip)/ { s++; next }
+		/^(not )?ok .*# ?(SKIP|skip)/ { s++; next } # cmocka of Debian 12 says "not ok"
 		/^ok / { p++ }
 		/^not ok / { f++ }
 		/^skip / { s++ }
@@ -153,7 +153,7 @@ run_one() {
 	seconds=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
 	printf '%4d passed%s%s  %6s s%s\n' "$p" "$([ "$f" = 0 ] || echo ", $f FAILED")" \
 		"$([ "$s" = 0 ] || echo ", $s skipped")" "$seconds" "$note"
-	sed -n -e 's/^skip /    skipped: /p' -e 's/^ok \(.*\)# *SKIP */    skipped: \1/p' "$log"
+	sed -n -e 's/^skip /    skipped: /p' -e 's/^\(not \)\{0,1\}ok \(.*\)# *SKIP */    skipped: \2/p' "$log"
 	if [ "$f" != 0 ]; then failures+=("$name"); fi
 	remove_left
 }
