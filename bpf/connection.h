@@ -306,8 +306,9 @@ __noinline int flow_seen(const struct flow_use *use)
 
 		if (expires & WEIR_FLOW_BUSY || expires <= now || !flow_matches(flow, &use->key))
 			continue;
-		/* Two workloads may have the same address on links of their own. */
-		if (flow->owner != use->owner && address_link_local6(&use->key.local))
+		/* Two workloads may have the same address on links of their own; in transit, owners are no links. */
+		if (flow->owner != use->owner && use->region != WEIR_FLOW_TRANSIT &&
+		    address_link_local6(&use->key.local))
 			continue;
 		if (use->mode & FLOW_LOOKS || !flow_same(flow, expires))
 			return flow_same(flow, expires);

@@ -213,7 +213,14 @@ class Policy:
         for rule in self.allow:
             if self.includes_self(rule.dst) and any(s.proto == TCP and s.has(TCP, 22) for s in rule.services):
                 spared += rule.src
-        return [item for item in spared if item != "any"]
+        return [item for item in spared if item != "any" and not self.lists_all(item)]
+
+    def lists_all(self, item):
+        """Whether an item, or a member of it, is all the world: nobody in particular."""
+        if isinstance(item, str) and item in self.segments:
+            value = self.segments[item]
+            return any(map(self.lists_all, value["members"] if isinstance(value, dict) else value))
+        return isinstance(item, str) and item.endswith("/0")
 
     def includes_self(self, items):
         for item in items:

@@ -517,7 +517,7 @@ static __u32 cookie; /* the last one sent */
 /* A SYN-ACK to whom the SYN came from, with right sums: noted. */
 static bool good_answer(const __u8 *syn, size_t syn_len, const __u8 *answer, size_t len)
 {
-	size_t was = tcp_at(syn, syn_len), is = tcp_at(answer, len), ip, addresses;
+	size_t was = tcp_at(syn, syn_len), is = tcp_at(answer, len), ip, addresses, size;
 	bool six;
 
 	if (!is || memcmp(syn, answer + 6, 6) || memcmp(syn + 6, answer, 6))
@@ -526,10 +526,15 @@ static bool good_answer(const __u8 *syn, size_t syn_len, const __u8 *answer, siz
 		ip += 4;
 	six = answer[ip - 2] == 0x86;
 	addresses = ip + (six ? 8 : 12);
+	/* A short one is padded to what Ethernet sends at least. */
+	size = ip + (six ? 40 + (answer[ip + 4] << 8 | answer[ip + 5])
+			 : answer[ip + 2] << 8 | answer[ip + 3]);
+	if (size > len || (size < len && len != 60))
+		return false;
 	if (!six && ones_sum(answer + ip, 20, 0) != 0xffff)
 		return false;
-	if (ones_sum(answer + is, len - is,
-		     ones_sum(answer + addresses, six ? 32 : 8, IPPROTO_TCP + len - is)) != 0xffff)
+	if (ones_sum(answer + is, size - is,
+		     ones_sum(answer + addresses, six ? 32 : 8, IPPROTO_TCP + size - is)) != 0xffff)
 		return false;
 	if ((answer[is + 13] & 0x17) != 0x12)
 		return false;
